@@ -1,0 +1,49 @@
+"""The exception tree. A message says what was found, what was expected, and the remedy, in one line."""
+
+
+class GenolmError(Exception):
+    """Root of every error that genolm raises on purpose.
+
+    >>> str(DataError(found="an empty file", expected="FASTA", remedy="check the download"))
+    'found an empty file; expected FASTA; check the download'
+    """
+
+    exit_code = 1
+
+    def __init__(self, *, found: str, expected: str, remedy: str) -> None:
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+        super().__init__(f"found {found}; expected {expected}; {remedy}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Rebuild from the three parts, so that the error crosses process borders."""
+        return (_rebuild, (type(self), self.found, self.expected, self.remedy))
+
+
+def _rebuild(cls: type[GenolmError], found: str, expected: str, remedy: str) -> GenolmError:
+    return cls(found=found, expected=expected, remedy=remedy)
+
+
+class SettingsError(GenolmError, ValueError):
+    """A recipe, an option or an argument is not usable."""
+
+    exit_code = 2
+
+
+class DataError(GenolmError, ValueError):
+    """An input file or sequence is not what it should be."""
+
+    exit_code = 3
+
+
+class RunFolderError(GenolmError):
+    """An output folder belongs to another run, or a model folder is not complete."""
+
+    exit_code = 4
+
+
+class TrainingError(GenolmError, RuntimeError):
+    """Training cannot go on: the loss is not finite, or no checkpoint can be used."""
+
+    exit_code = 5
