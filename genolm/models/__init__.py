@@ -1,0 +1,24 @@
+"""Model architectures, registered with the Auto classes of transformers when this package is imported."""
+
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from genolm.models.modeling_awd_lstm import (
+    AwdLstmConfig,
+    AwdLstmForCausalLM,
+    AwdLstmForSequenceClassification,
+    AwdLstmModel,
+)
+
+__all__ = ["AwdLstmConfig", "AwdLstmForCausalLM", "AwdLstmForSequenceClassification", "AwdLstmModel"]
+
+AutoConfig.register(AwdLstmConfig.model_type, AwdLstmConfig)
+AutoModel.register(AwdLstmConfig, AwdLstmModel)
+AutoModelForCausalLM.register(AwdLstmConfig, AwdLstmForCausalLM)
+AutoModelForSequenceClassification.register(AwdLstmConfig, AwdLstmForSequenceClassification)
+
+# With these, save_pretrained copies the modeling file into the folder and names its classes in config.json, so
+# that the folder loads without genolm, given trust_remote_code=True.
+AwdLstmConfig.register_for_auto_class()
+AwdLstmModel.register_for_auto_class("AutoModel")
+AwdLstmForCausalLM.register_for_auto_class("AutoModelForCausalLM")
+AwdLstmForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")

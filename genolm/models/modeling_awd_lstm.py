@@ -1,0 +1,399 @@
+"""AWD-LSTM language model and sequence classifier for DNA tokens (Merity et al. 2017, arXiv 1708.02182; Howard
+and Ruder 2018, arXiv 1801.06146), as transformers models in one file, so that a published folder can carry it.
+
+Shapes: B batch, T tokens, D embedding width (also the width of the last hidden state), H width of an inner LSTM
+layer, V vocabulary, S successors (4 ** stride), C classes.
+
+The hidden state is passed in and returned, never kept in the module. Padding stands on the right, where a
+one-directional network cannot see it, so an output never depends on the other sequences of a batch.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.utils import ModelOutput
+
+LstmState = tuple[tuple[Tensor, Tensor], ...]
+IGNORED_LABEL = -100
+
+
+class AwdLstmConfig(PretrainedConfig):
+    """Settings of an AWD-LSTM. Dropouts are probabilities.
+
+    Args:
+        vocab_size: number of tokens, the special ones included.
+        embedding_size: width of the embedding and of the last LSTM layer, which share the decoder's matrix.
+        lstm_size: width of the LSTM layers before the last.
+        num_layers: number of LSTM layers.
+        embedding_dropout: whole tokens of the vocabulary vanish for one step.
+        input_dropout: features of the embedded input vanish, the same ones for all tokens of a sequence.
+        hidden_dropout: the same between LSTM layers.
+        weight_dropout: single hidden-to-hidden weights vanish for one step (DropConnect).
+        output_dropout: features of the last layer vanish before the decoder.
+        classifier_size: width of the inner layer of the classifier's head.
+        classifier_dropout: dropout before the head.
+        activation_regularization: weight of the L2 penalty on the last layer (AR), in training.
+        temporal_activation_regularization: weight of the L2 penalty on its changes (TAR), in training.
+        kmer_k: bases of a k-mer token.
+        kmer_stride: bases between the starts of neighboring tokens.
+        successor_softmax: score only the 4 ** stride tokens that can follow; otherwise the whole vocabulary.
+        num_special_tokens: ids below this are no k-mers.
+    """
+
+    model_type = "awd_lstm"
+    attribute_map = {"hidden_size": "embedding_size", "num_hidden_layers": "num_layers"}  # noqa: RUF012
+
+    def __init__(
+        self,
+        vocab_size: int = 69,
+        embedding_size: int = 400,
+        lstm_size: int = 1152,
+        num_layers: int = 3,
+        embedding_dropout: float = 0.02,
+        input_dropout: float = 0.25,
+        hidden_dropout: float = 0.15,
+        weight_dropout: float = 0.2,
+        output_dropout: float = 0.1,
+        classifier_size: int = 50,
+        classifier_dropout: float = 0.4,
+        activation_regularization: float = 2.0,
+        temporal_activation_regularization: float = 1.0,
+        kmer_k: int = 3,
+        kmer_stride: int = 1,
+        successor_softmax: bool = True,
+        num_special_tokens: int = 5,
+        pad_token_id: int = 0,
+        cls_token_id: int = 2,
+        sep_token_id: int = 3,
+        tie_word_embeddings: bool = True,
+        **kwargs,
+    ):
+        self.vocab_size = vocab_size
+        self.embedding_size = embedding_size
+        self.lstm_size = lstm_size
+        self.num_layers = num_layers
+        self.embedding_dropout = embedding_dropout
+        self.input_dropout = input_dropout
+        self.hidden_dropout = hidden_dropout
+        self.weight_dropout = weight_dropout
+        self.output_dropout = output_dropout
+        self.classifier_size = classifier_size
+        self.classifier_dropout = classifier_dropout
+        self.activation_regularization = activation_regularization
+        self.temporal_activation_regularization = temporal_activation_regularization
+        self.kmer_k = kmer_k
+        self.kmer_stride = kmer_stride
+        self.successor_softmax = successor_softmax
+        self.num_special_tokens = num_special_tokens
+        self.cls_token_id = cls_token_id
+        self.sep_token_id = sep_token_id
+        super().__init__(pad_token_id=pad_token_id, tie_word_embeddings=tie_word_embeddings, **kwargs)
+
+
+@dataclass
+class AwdLstmModelOutput(ModelOutput):
+    """Hidden states of the last layer, [B, T, D], and the state (h, c) of every layer after the last token."""
+
+    last_hidden_state: Tensor | None = None
+    state: LstmState | None = None
+
+
+@dataclass
+class AwdLstmCausalLMOutput(ModelOutput):
+    """Loss in nats per scored token; `num_scored` of them; logits [B, T, V] when no labels were given."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    num_scored: Tensor | None = None
+    state: LstmState | None = None
+
+
+def variational_dropout(x_BTF: Tensor, probability: float, training: bool) -> Tensor:
+    """Drop the same features at every token of a sequence (Gal and Ghahramani 2016)."""
+    if not training or probability == 0.0:
+        return x_BTF
+    mask_B1F = x_BTF.new_empty(x_BTF.shape[0], 1, x_BTF.shape[2]).bernoulli_(1 - probability)
+    return x_BTF * (mask_B1F / (1 - probability))
+
+
+def drop_weights(weight: Tensor, probability: float, training: bool) -> Tensor:
+    """Drop single weights (DropConnect). The mask comes from random bytes: on a CPU 4 times as fast as
+    F.dropout; so the probability is rounded to the next 1/256."""
+    dropped_of_256 = round(probability * 256)
+    if not training or dropped_of_256 == 0:
+        return weight
+    random_bytes = torch.randint(0, 256, weight.shape, dtype=torch.uint8, device=weight.device)
+    return weight * ((random_bytes >= dropped_of_256).to(weight.dtype) * (256 / (256 - dropped_of_256)))
+
+
+class AwdLstmPreTrainedModel(PreTrainedModel):
+    """What the three AWD-LSTM models share."""
+
+    config_class = AwdLstmConfig
+    base_model_prefix = "awd_lstm"
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Embedding):
+            init.uniform_(module.weight, -0.1, 0.1)
+        elif isinstance(module, nn.LSTM):
+            bound = module.hidden_size**-0.5
+            for parameter in module.parameters():
+                init.uniform_(parameter, -bound, bound)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            bound = module.in_features**-0.5
+            init.uniform_(module.weight, -bound, bound)
+            init.zeros_(module.bias)
+
+
+class AwdLstmModel(AwdLstmPreTrainedModel):
+    """Embedding and a stack of LSTM layers with embedding, input, hidden and weight dropout."""
+
+    def __init__(self, config: AwdLstmConfig):
+        super().__init__(config)
+        self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
+        widths = [config.embedding_size] + [config.lstm_size] * (config.num_layers - 1) + [config.embedding_size]
+        self.lstm_layers = nn.ModuleList(
+            nn.LSTM(width_in, width_out, batch_first=True)
+            for width_in, width_out in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.embedding
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        self.embedding = value
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        state: LstmState | None = None,
+        inputs_embeds: Tensor | None = None,
+        **kwargs,
+    ) -> AwdLstmModelOutput:
+        """Run the network over `input_ids` [B, T], or over `inputs_embeds` [B, T, D], from `state` on.
+
+        `attention_mask` is not needed, since padding stands on the right; with padding, the returned state is
+        that after the padding, so it should not be carried on.
+        """
+        config = self.config
+        hidden_BTF = self._embed(input_ids) if inputs_embeds is None else inputs_embeds
+        hidden_BTF = variational_dropout(hidden_BTF, config.input_dropout, self.training)
+        new_state = []
+        for index, lstm in enumerate(self.lstm_layers):
+            if index > 0:
+                hidden_BTF = variational_dropout(hidden_BTF, config.hidden_dropout, self.training)
+            layer_state = None if state is None else state[index]
+            hidden_BTF, layer_state = self._run_lstm(lstm, hidden_BTF, layer_state)
+            new_state.append(layer_state)
+        return AwdLstmModelOutput(last_hidden_state=hidden_BTF, state=tuple(new_state))
+
+    def _embed(self, input_ids_BT: Tensor) -> Tensor:
+        weight_VD = self.embedding.weight
+        keep = 1 - self.config.embedding_dropout
+        if self.training and keep < 1:
+            weight_VD = weight_VD * (weight_VD.new_empty(weight_VD.shape[0], 1).bernoulli_(keep) / keep)
+        return F.embedding(input_ids_BT, weight_VD)
+
+    def _run_lstm(
+        self, lstm: nn.LSTM, x_BTF: Tensor, state: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Call the fused kernel with dropped weights; the parameters keep the plain names of nn.LSTM."""
+        if state is None:
+            zeros = x_BTF.new_zeros(1, x_BTF.shape[0], lstm.hidden_size)
+            state = (zeros, zeros)
+        weight_hh = drop_weights(lstm.weight_hh_l0, self.config.weight_dropout, self.training)
+        weights = [lstm.weight_ih_l0, weight_hh, lstm.bias_ih_l0, lstm.bias_hh_l0]
+        hidden, last_h, last_c = torch._VF.lstm(x_BTF, state, weights, True, 1, 0.0, self.training, False, True)
+        return hidden, (last_h, last_c)
+
+
+class AwdLstmForCausalLM(AwdLstmPreTrainedModel):
+    """Predicts the next token; its decoder shares the matrix of the embedding."""
+
+    _tied_weights_keys = {"decoder.weight": "awd_lstm.embedding.weight"}  # noqa: RUF012
+
+    def __init__(self, config: AwdLstmConfig):
+        super().__init__(config)
+        self.awd_lstm = AwdLstmModel(config)
+        self.decoder = nn.Linear(config.embedding_size, config.vocab_size)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Linear:
+        return self.decoder
+
+    def set_output_embeddings(self, value: nn.Linear) -> None:
+        self.decoder = value
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters from the input to the output, each once (the tied matrix with the embedding)."""
+        lstm_groups = [list(lstm.parameters()) for lstm in self.awd_lstm.lstm_layers]
+        return [[self.awd_lstm.embedding.weight], *lstm_groups, [self.decoder.bias]]
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        shift_labels: Tensor | None = None,
+        state: LstmState | None = None,
+        **kwargs,
+    ) -> AwdLstmCausalLMOutput:
+        """Score the next tokens.
+
+        Args:
+            input_ids: [B, T].
+            attention_mask: [B, T]; labels of padding are not scored.
+            labels: [B, T], the input ids again; shifted here, as transformers does.
+            shift_labels: [B, T] instead, already shifted: the token that follows `input_ids[:, t]`. A label of
+                -100 is not scored, nor with the successor softmax one that cannot follow by overlap.
+            state: of the stream so far.
+        """
+        output = self.awd_lstm(input_ids, state=state)
+        hidden_BTD = output.last_hidden_state
+        dropped_BTD = variational_dropout(hidden_BTD, self.config.output_dropout, self.training)
+        if labels is not None and shift_labels is None:
+            if attention_mask is not None:
+                labels = labels.masked_fill(attention_mask == 0, IGNORED_LABEL)
+            shift_labels = F.pad(labels[:, 1:], (0, 1), value=IGNORED_LABEL)
+        if shift_labels is None:
+            return AwdLstmCausalLMOutput(logits=self._compute_logits(dropped_BTD, input_ids), state=output.state)
+        if self.config.successor_softmax:
+            loss, num_scored = self._compute_successor_loss(dropped_BTD, input_ids, shift_labels)
+        else:
+            num_scored = (shift_labels != IGNORED_LABEL).sum()
+            logits_NV = self.decoder(dropped_BTD).flatten(0, 1).float()
+            nats = F.cross_entropy(logits_NV, shift_labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum")
+            loss = nats / num_scored.clamp(min=1)
+        if self.training:
+            loss = loss + self._compute_activation_penalty(hidden_BTD, dropped_BTD)
+        return AwdLstmCausalLMOutput(loss=loss, num_scored=num_scored, state=output.state)
+
+    def _compute_activation_penalty(self, hidden_BTD: Tensor, dropped_BTD: Tensor) -> Tensor | float:
+        """AR and TAR (Merity et al. 2017, section 4.6)."""
+        penalty: Tensor | float = 0.0
+        if self.config.activation_regularization > 0:
+            penalty = self.config.activation_regularization * dropped_BTD.float().pow(2).mean()
+        if self.config.temporal_activation_regularization > 0 and hidden_BTD.shape[1] > 1:
+            change = hidden_BTD[:, 1:].float() - hidden_BTD[:, :-1].float()
+            penalty = penalty + self.config.temporal_activation_regularization * change.pow(2).mean()
+        return penalty
+
+    def _compute_successor_loss(
+        self, hidden_BTD: Tensor, input_ids_BT: Tensor, next_ids_BT: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Cross entropy over the 4 ** stride tokens that can follow each k-mer.
+
+        A k-mer shares its last k - stride bases with its successors, so those are S neighboring rows of the
+        decoder: the row block whose number is the code of the shared bases.
+        """
+        num_successors = 4**self.config.kmer_stride
+        num_blocks = 4 ** (self.config.kmer_k - self.config.kmer_stride)
+        first_kmer = self.config.num_special_tokens
+        block_BT = (input_ids_BT - first_kmer) % num_blocks
+        next_code_BT = next_ids_BT - first_kmer
+        scored_BT = (input_ids_BT >= first_kmer) & (next_ids_BT >= first_kmer)
+        scored_BT = scored_BT & (next_code_BT // num_successors == block_BT)
+        blocks_BT = block_BT.masked_fill(~scored_BT, 0)
+        weight = self.decoder.weight[first_kmer:].reshape(num_blocks, num_successors * hidden_BTD.shape[-1])
+        bias = self.decoder.bias[first_kmer:].reshape(num_blocks, num_successors)
+        weight_NSD = F.embedding(blocks_BT.flatten(), weight).unflatten(-1, (num_successors, -1))
+        logits_NS = torch.einsum("nsd,nd->ns", weight_NSD, hidden_BTD.flatten(0, 1)).float()
+        logits_NS = logits_NS + F.embedding(blocks_BT.flatten(), bias)
+        labels_N = (next_code_BT % num_successors).masked_fill(~scored_BT, IGNORED_LABEL).flatten()
+        nats = F.cross_entropy(logits_NS, labels_N, ignore_index=IGNORED_LABEL, reduction="sum")
+        num_scored = scored_BT.sum()
+        return nats / num_scored.clamp(min=1), num_scored
+
+    def _compute_logits(self, hidden_BTD: Tensor, input_ids_BT: Tensor) -> Tensor:
+        logits_BTV = self.decoder(hidden_BTD)
+        if not self.config.successor_softmax:
+            return logits_BTV
+        first_kmer = self.config.num_special_tokens
+        num_blocks = 4 ** (self.config.kmer_k - self.config.kmer_stride)
+        block_BT = (input_ids_BT - first_kmer) % num_blocks
+        token_V = torch.arange(self.config.vocab_size, device=input_ids_BT.device)
+        block_V = (token_V - first_kmer) // 4**self.config.kmer_stride
+        can_follow_BTV = (token_V >= first_kmer) & (block_V == block_BT[..., None])
+        can_follow_BTV = can_follow_BTV | (input_ids_BT < first_kmer)[..., None]
+        return logits_BTV.masked_fill(~can_follow_BTV, float("-inf"))
+
+
+class ClassifierHead(nn.Module):
+    """Two layers with layer normalization, so that a prediction does not depend on batch statistics."""
+
+    def __init__(self, config: AwdLstmConfig):
+        super().__init__()
+        self.norm = nn.LayerNorm(3 * config.embedding_size)
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.inner = nn.Linear(3 * config.embedding_size, config.classifier_size)
+        self.out = nn.Linear(config.classifier_size, config.num_labels)
+
+    def forward(self, pooled_BP: Tensor) -> Tensor:
+        return self.out(F.relu(self.inner(self.dropout(self.norm(pooled_BP)))))
+
+
+class AwdLstmForSequenceClassification(AwdLstmPreTrainedModel):
+    """Classifier (or regressor, with one label) on the concatenated last, maximum and mean hidden state."""
+
+    def __init__(self, config: AwdLstmConfig):
+        super().__init__(config)
+        self.awd_lstm = AwdLstmModel(config)
+        self.head = ClassifierHead(config)
+        self.post_init()
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters from the input to the output: embedding, each LSTM layer, head."""
+        lstm_groups = [list(lstm.parameters()) for lstm in self.awd_lstm.lstm_layers]
+        return [[self.awd_lstm.embedding.weight], *lstm_groups, list(self.head.parameters())]
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        **kwargs,
+    ) -> SequenceClassifierOutput:
+        """Classify `input_ids` [B, T]; logits are [B, C].
+
+        The pools see only tokens that stand for bases: neither padding nor [CLS] nor [SEP].
+        """
+        hidden_BTD = self.awd_lstm(input_ids).last_hidden_state
+        config = self.config
+        real_BT = (input_ids != config.cls_token_id) & (input_ids != config.sep_token_id)
+        real_BT = real_BT & (input_ids != config.pad_token_id if attention_mask is None else attention_mask.bool())
+        logits_BC = self.head(pool_last_max_mean(hidden_BTD.float(), real_BT)).float()
+        loss = None if labels is None else self._compute_loss(logits_BC, labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits_BC)
+
+    def _compute_loss(self, logits_BC: Tensor, labels: Tensor) -> Tensor:
+        if self.config.num_labels == 1:
+            return F.mse_loss(logits_BC.squeeze(-1), labels.float().view(-1))
+        if self.config.problem_type == "multi_label_classification":
+            return F.binary_cross_entropy_with_logits(logits_BC, labels.float())
+        return F.cross_entropy(logits_BC, labels.view(-1))
+
+
+def pool_last_max_mean(hidden_BTD: Tensor, real_BT: Tensor) -> Tensor:
+    """Concatenate the last, the maximum and the mean state over real positions: [B, 3 * D].
+
+    A sequence without any real position gives zeros.
+    """
+    real_BT1 = real_BT[..., None]
+    position_T = torch.arange(real_BT.shape[1], device=real_BT.device)
+    last_B = (position_T * real_BT).argmax(dim=1)
+    last_BD = hidden_BTD[torch.arange(hidden_BTD.shape[0], device=hidden_BTD.device), last_B]
+    max_BD = hidden_BTD.masked_fill(~real_BT1, float("-inf")).amax(dim=1)
+    mean_BD = (hidden_BTD * real_BT1).sum(dim=1) / real_BT1.sum(dim=1).clamp(min=1)
+    pooled = torch.cat([last_BD, max_BD, mean_BD], dim=-1)
+    return torch.where(real_BT.any(dim=1)[:, None], pooled, torch.zeros_like(pooled))

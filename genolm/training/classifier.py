@@ -1,0 +1,220 @@
+"""Stage 3 of ULMFiT: a classifier on a pretrained language model, or from random weights."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from genolm.corpus.labeled import LabeledData
+from genolm.errors import DataError, SettingsError
+from genolm.files import compute_fingerprint
+from genolm.metrics import compute_classification_metrics, compute_classification_report
+from genolm.models import AwdLstmConfig, AwdLstmForSequenceClassification
+from genolm.progress import Reporter
+from genolm.tokenization.encoder import encode_sequences
+from genolm.tokenization.scheme import KmerScheme
+from genolm.tokenization.tokenizer_json import load_scheme
+from genolm.training.causal_lm import AwdLstmSettings, DropoutSettings
+from genolm.training.loop import LoopSettings, TrainingJob, run_training
+from genolm.training.run_folder import (
+    compute_model_sha256,
+    finish_run_folder,
+    open_run_folder,
+    read_finished_metrics,
+)
+from genolm.training.schedules import PhasedSchedule, PhaseSettings, ScheduleName
+from genolm.training.sequence_batches import SequenceBatches
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSettings:
+    """Stage 3: a classifier. The phases unfreeze the layer groups from the output down."""
+
+    phases: tuple[PhaseSettings, ...] = (
+        PhaseSettings(epochs=1, learning_rate=2e-2, trained_groups=1),
+        PhaseSettings(epochs=1, learning_rate=1e-2, trained_groups=2),
+        PhaseSettings(epochs=1, learning_rate=5e-3, trained_groups=3),
+        PhaseSettings(epochs=4, learning_rate=5e-3),
+    )
+    group_factor: float = 2.6  # each layer group learns this many times slower than the one above it
+    schedule: ScheduleName = "slanted_triangular"
+    batch_size: int = 64  # sequences
+    monitor: str = "auroc"  # figure of the validation split that chooses the epoch: auroc, mcc, accuracy or loss
+    patience: int = 0  # epochs without a gain on validation before it stops; 0 means never
+    classifier_dropout: float = 0.2  # before the head
+    dropout: DropoutSettings = field(default_factory=DropoutSettings)
+    model: AwdLstmSettings = field(default_factory=AwdLstmSettings)  # of a classifier from random weights
+    loop: LoopSettings = field(default_factory=LoopSettings)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        monitors = ("auroc", "mcc", "accuracy", "loss")
+        if not self.phases or self.batch_size < 1 or self.monitor not in monitors:
+            raise SettingsError(
+                found=f"{len(self.phases)} phases, batch_size {self.batch_size}, monitor {self.monitor!r}",
+                expected=f"at least one phase, batch_size of at least 1, monitor one of {', '.join(monitors)}",
+                remedy="correct the finetune settings",
+            )
+
+
+def finetune(
+    data: LabeledData,
+    output: Path,
+    *,
+    settings: FinetuneSettings,
+    pretrained: Path | None = None,
+    scheme: KmerScheme | None = None,
+    seed: int = 0,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """Train a classifier and evaluate it; return the content of metrics.json.
+
+    The epoch is chosen on the validation split; the test split, if there is one, is read once, at the end.
+
+    Args:
+        data: labeled sequences with a train and a validation split.
+        output: run folder; at the end a Hugging Face model folder.
+        settings: of the training.
+        pretrained: folder of a language model to start from; without it the weights are random.
+        scheme: how to cut the sequences; that of the pretrained model if there is one.
+        seed: of the head's weights, the order and the dropout.
+        reporter: shows the progress.
+
+    Raises:
+        DataError: a split is empty or lacks a class.
+        RunFolderError: `output` holds another run, or `pretrained` no finished model.
+    """
+    reporter = reporter or Reporter()
+    scheme = load_scheme(pretrained) if pretrained else scheme
+    if scheme is None:
+        raise SettingsError(
+            found="neither a pretrained model nor a tokenizer",
+            expected="one of them",
+            remedy="name a pretrained folder, or a scheme such as kmer_k3_s1",
+        )
+    for split in ("train", "validation"):
+        _check_split(data, split)
+    open_run_folder(
+        output,
+        command="finetune",
+        settings={**asdict(settings), "tokenizer": scheme.name, "seed": seed},
+        inputs={
+            "data": compute_fingerprint([data.sequences, data.labels.tolist(), list(data.splits)]),
+            "pretrained": compute_model_sha256(pretrained) if pretrained else "none",
+        },
+    )
+    if metrics := read_finished_metrics(output):
+        return metrics
+    model = _build_classifier(scheme, settings, data.label_names, pretrained=pretrained, seed=seed)
+    batches = {split: _build_batches(data, split, scheme, settings, seed) for split in _list_splits(data)}
+
+    def evaluate(current: nn.Module) -> dict[str, float]:
+        labels, scores = predict_batches(current, batches["validation"])
+        figures = compute_classification_metrics(labels, scores)
+        return {"loss": _compute_log_loss(labels, scores)} | {
+            name: figures[name] for name in ("accuracy", "mcc", "auroc")
+        }
+
+    outcome = run_training(
+        TrainingJob(
+            title="classifier" if pretrained else "classifier from scratch",
+            build_input=batches["train"].build_input,
+            schedule=PhasedSchedule(
+                phases=settings.phases,
+                steps_per_epoch=batches["train"].steps_per_epoch,
+                schedule=settings.schedule,
+                group_factor=settings.group_factor if pretrained else 1.0,
+            ),
+            evaluate=evaluate,
+            monitor=settings.monitor,
+            larger_is_better=settings.monitor != "loss",
+            eval_every_steps=batches["train"].steps_per_epoch,
+            patience=settings.patience,
+        ),
+        model=model,
+        run_folder=output,
+        settings=settings.loop,
+        seed=seed,
+        reporter=reporter,
+    )
+    metrics = {"steps": outcome.steps, "best_step": outcome.best_step}
+    for split in ("validation", "test"):
+        if split in batches:
+            metrics[split] = compute_classification_report(*predict_batches(model.eval(), batches[split]))
+    finish_run_folder(output, model=model, scheme=scheme, metrics=metrics)
+    return metrics
+
+
+def predict_batches(model: nn.Module, batches: SequenceBatches) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels and scores: the probability of class 1 [n] for two classes, else of each class [n, C]."""
+    probabilities, labels = [], []
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        for step_input in batches.iter_inputs():
+            inputs = {name: tensor.to(device) for name, tensor in step_input.inputs.items()}
+            labels.append(inputs.pop("labels").cpu().numpy())
+            probabilities.append(model(**inputs).logits.float().softmax(dim=-1).cpu().numpy())
+    scores = np.concatenate(probabilities)
+    return np.concatenate(labels), scores[:, 1] if scores.shape[1] == 2 else scores
+
+
+def _build_classifier(
+    scheme: KmerScheme,
+    settings: FinetuneSettings,
+    label_names: tuple[str, ...],
+    *,
+    pretrained: Path | None,
+    seed: int,
+) -> AwdLstmForSequenceClassification:
+    torch.manual_seed(seed)
+    changes = {
+        **settings.dropout.build_config(),
+        "classifier_dropout": settings.classifier_dropout,
+        "id2label": dict(enumerate(label_names)),
+        "label2id": {name: index for index, name in enumerate(label_names)},
+    }
+    if pretrained:
+        return AwdLstmForSequenceClassification.from_pretrained(pretrained, **changes)
+    config = AwdLstmConfig(
+        vocab_size=scheme.vocab_size,
+        kmer_k=scheme.k,
+        kmer_stride=scheme.stride,
+        **asdict(settings.model),
+        **changes,
+    )
+    return AwdLstmForSequenceClassification(config)
+
+
+def _build_batches(
+    data: LabeledData, split: str, scheme: KmerScheme, settings: FinetuneSettings, seed: int
+) -> SequenceBatches:
+    part = data.select(split)
+    return SequenceBatches(
+        encode_sequences(part.sequences, scheme), batch_size=settings.batch_size, seed=seed, labels=part.labels
+    )
+
+
+def _list_splits(data: LabeledData) -> list[str]:
+    return [split for split in ("train", "validation", "test") if split in data.splits]
+
+
+def _check_split(data: LabeledData, split: str) -> None:
+    present = set(data.select(split).labels.tolist())
+    if len(present) < len(data.label_names):
+        missing = [name for index, name in enumerate(data.label_names) if index not in present]
+        raise DataError(
+            found=f"no sequence with label {', '.join(missing)} in the {split} split",
+            expected="every label in the train and validation splits",
+            remedy="correct the split column",
+        )
+
+
+def _compute_log_loss(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Return the mean negative log-probability of the right class, in nats."""
+    columns = np.stack([1 - scores, scores], axis=1) if scores.ndim == 1 else scores
+    right = np.clip(columns[np.arange(len(labels)), labels], math.ulp(1.0), 1.0)
+    return float(-np.log(right).mean())

@@ -1,0 +1,130 @@
+"""The folder that a training writes: checkpoints while it runs, a Hugging Face model folder when it is done.
+
+`run_config.json` is written first and says which run this is; `metrics.json` is written last and says that it is
+finished. A finished run is not done again, an unfinished one goes on, and the folder of another run is refused.
+"""
+
+import os
+import platform
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+import genolm
+from genolm.errors import RunFolderError
+from genolm.files import atomic_folder, compute_fingerprint, compute_sha256, read_json, write_json
+from genolm.tokenization.scheme import KmerScheme
+from genolm.tokenization.tokenizer_json import save_tokenizer
+
+LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "numpy")
+
+
+def open_run_folder(folder: Path, *, command: str, settings: dict[str, Any], inputs: dict[str, str]) -> None:
+    """Make a run folder, or check that an existing one belongs to this very run.
+
+    Args:
+        folder: of the run.
+        command: which training writes it.
+        settings: resolved settings, JSON-able.
+        inputs: sha256 of each thing that the run reads.
+
+    Raises:
+        RunFolderError: the folder holds something else, or a run with other settings or inputs.
+    """
+    identity = {"command": command, "settings": settings, "inputs": inputs}
+    path = folder / "run_config.json"
+    if path.is_file():
+        known = read_json(path)
+        if known.get("fingerprint") != compute_fingerprint(identity):
+            raise RunFolderError(
+                found=f"another run in {folder} ({_describe_difference(known, identity)})",
+                expected="an empty folder, or the same command again to go on",
+                remedy="choose another --output, or remove the folder",
+            )
+        return
+    if folder.is_dir() and any(folder.iterdir()):
+        raise RunFolderError(
+            found=f"{folder} with files of another origin",
+            expected="an empty or new output folder",
+            remedy="choose another --output",
+        )
+    write_json(
+        path,
+        {
+            "fingerprint": compute_fingerprint(identity),
+            **identity,
+            "genolm": genolm.__version__,
+            "libraries": {name: version(name) for name in LIBRARIES},
+            "python": platform.python_version(),
+            "hardware": _describe_hardware(),
+        },
+    )
+
+
+def read_finished_metrics(folder: Path) -> dict[str, Any] | None:
+    """Return the metrics of a finished run, or None if it is not finished."""
+    path = folder / "metrics.json"
+    return read_json(path) if path.is_file() else None
+
+
+def finish_run_folder(
+    folder: Path, *, model: PreTrainedModel, scheme: KmerScheme, metrics: dict[str, Any]
+) -> None:
+    """Put the model and its tokenizer at the root of the folder, write the metrics, drop the checkpoints."""
+    save_model_folder(folder / "model.finished", model=model, scheme=scheme)
+    for file in (folder / "model.finished").iterdir():
+        os.replace(file, folder / file.name)
+    (folder / "model.finished").rmdir()
+    write_json(folder / "metrics.json", metrics)
+    for checkpoint in [*folder.glob("checkpoint-*"), folder / "best"]:
+        shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def save_model_folder(folder: Path, *, model: PreTrainedModel, scheme: KmerScheme) -> None:
+    """Write a Hugging Face folder that loads without genolm: weights, config, modeling file, tokenizer."""
+    with atomic_folder(folder) as temporary:
+        model.save_pretrained(temporary)
+        save_tokenizer(scheme, temporary / "tokenizer")
+        for file in (temporary / "tokenizer").iterdir():
+            os.replace(file, temporary / file.name)
+        (temporary / "tokenizer").rmdir()
+
+
+def compute_model_sha256(folder: Path) -> str:
+    """Return the checksum of a finished model's weights.
+
+    Raises:
+        RunFolderError: the folder holds no finished model.
+    """
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise RunFolderError(
+            found=f"no model.safetensors in {folder}",
+            expected="the folder of a finished training",
+            remedy="finish that training first, or correct the path",
+        )
+    return compute_sha256(path)
+
+
+def _describe_difference(known: dict[str, Any], identity: dict[str, Any]) -> str:
+    """Name the first setting that differs, with both values."""
+    before, now = _flatten(known), _flatten(identity)
+    for name in now:
+        if before.get(name) != now[name]:
+            return f"{name} was {before.get(name, 'not set')}, is now {now[name]}"
+    return "more settings than now"
+
+
+def _flatten(value: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {name: value}
+    return {k: v for key, item in value.items() for k, v in _flatten(item, f"{name}.{key}".strip(".")).items()}
+
+
+def _describe_hardware() -> dict[str, Any]:
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {"machine": platform.machine(), "torch_threads": torch.get_num_threads(), "gpus": gpus}

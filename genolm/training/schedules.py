@@ -1,0 +1,110 @@
+"""Learning-rate schedules: each maps a step of a phase to a share of the phase's highest rate."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from genolm.errors import SettingsError
+
+ScheduleName = Literal["one_cycle", "slanted_triangular", "constant"]
+
+
+class Rate(NamedTuple):
+    """Share of the highest learning rate, and the momentum (the first beta of Adam)."""
+
+    scale: float
+    momentum: float
+
+
+def one_cycle(step: int, *, num_steps: int) -> Rate:
+    """Cosine up from 1/25 over the first quarter, cosine down to 1e-5; the momentum moves the other way.
+
+    As in fastai's text learners, momentum .8, .7, .8 (Smith 2018, arXiv 1803.09820).
+
+    >>> one_cycle(25, num_steps=100)
+    Rate(scale=1.0, momentum=0.7)
+    """
+    position = (step / num_steps) / 0.25
+    if position < 1:
+        weight = (1 - math.cos(math.pi * position)) / 2
+        return Rate(1 / 25 + (1 - 1 / 25) * weight, 0.8 - 0.1 * weight)
+    weight = (1 + math.cos(math.pi * (position - 1) / 3)) / 2
+    return Rate(1e-5 + (1 - 1e-5) * weight, 0.8 - 0.1 * weight)
+
+
+def slanted_triangular(step: int, *, num_steps: int, cut_fraction: float = 0.1, ratio: float = 32) -> Rate:
+    """Linear up over the first tenth, linear down after it (Howard and Ruder 2018, section 3.2).
+
+    >>> slanted_triangular(10, num_steps=100).scale
+    1.0
+    """
+    cut = max(1, math.floor(num_steps * cut_fraction))
+    share = step / cut if step < cut else max(0.0, 1 - (step - cut) / max(1, num_steps - cut))
+    return Rate((1 + share * (ratio - 1)) / ratio, 0.8)
+
+
+def constant(step: int, *, num_steps: int) -> Rate:
+    """The highest rate throughout."""
+    return Rate(1.0, 0.9)
+
+
+SCHEDULES = {"one_cycle": one_cycle, "slanted_triangular": slanted_triangular, "constant": constant}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseSettings:
+    """A part of a training with one schedule and one set of trained layer groups."""
+
+    epochs: int  # passes over the examples
+    learning_rate: float  # highest rate of the last layer group
+    trained_groups: int = 0  # layer groups that learn, counted from the output; 0 means all
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.epochs < 1 or self.learning_rate <= 0 or self.trained_groups < 0:
+            raise SettingsError(
+                found=f"epochs {self.epochs}, learning_rate {self.learning_rate}, trained_groups {self.trained_groups}",
+                expected="epochs of at least 1, a positive learning_rate, trained_groups of 0 or more",
+                remedy="correct the phase in the recipe",
+            )
+
+
+class GroupRate(NamedTuple):
+    """What an optimizer's parameter group gets at one step."""
+
+    learning_rate: float
+    momentum: float
+    trained: bool
+
+
+@dataclass(frozen=True)
+class PhasedSchedule:
+    """Phases one after the other, with discriminative rates and gradual unfreezing (Howard and Ruder 2018)."""
+
+    phases: tuple[PhaseSettings, ...]
+    steps_per_epoch: int
+    schedule: ScheduleName
+    group_factor: float  # each layer group learns this many times slower than the one above it
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of all phases together."""
+        return self.steps_per_epoch * sum(phase.epochs for phase in self.phases)
+
+    def compute_rates(self, step: int, *, num_groups: int) -> list[GroupRate]:
+        """Return the rate of each layer group, input first."""
+        for phase in self.phases:
+            phase_steps = phase.epochs * self.steps_per_epoch
+            if step < phase_steps:
+                break
+            step -= phase_steps
+        rate = SCHEDULES[self.schedule](step, num_steps=phase_steps)
+        first_trained = num_groups - (phase.trained_groups or num_groups)
+        return [
+            GroupRate(
+                phase.learning_rate * rate.scale / self.group_factor ** (num_groups - 1 - group),
+                rate.momentum,
+                group >= first_trained,
+            )
+            for group in range(num_groups)
+        ]
