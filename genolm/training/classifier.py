@@ -1,6 +1,5 @@
 """Stage 3 of ULMFiT: a classifier on a pretrained language model, or from random weights."""
 
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from genolm.errors import DataError, SettingsError
 from genolm.files import compute_fingerprint
 from genolm.metrics import compute_classification_metrics, compute_classification_report
 from genolm.models import AwdLstmConfig, AwdLstmForSequenceClassification
+from genolm.models.scoring import compute_probabilities, select_scores
 from genolm.progress import Reporter
 from genolm.tokenization.encoder import encode_sequences
 from genolm.tokenization.scheme import KmerScheme
@@ -110,29 +110,34 @@ def finetune(
     if metrics := read_finished_metrics(output):
         return metrics
     model = _build_classifier(scheme, settings, data.label_names, pretrained=pretrained, seed=seed)
-    batches = {split: _build_batches(data, split, scheme, settings, seed) for split in _list_splits(data)}
+    train, validation = data.select("train"), data.select("validation")
+    batches = SequenceBatches(
+        encode_sequences(train.sequences, scheme), batch_size=settings.batch_size, seed=seed, labels=train.labels
+    )
+    held_out = encode_sequences(validation.sequences, scheme)
 
     def evaluate(current: nn.Module) -> dict[str, float]:
-        labels, scores = predict_batches(current, batches["validation"])
-        figures = compute_classification_metrics(labels, scores)
-        return {"loss": _compute_log_loss(labels, scores)} | {
-            name: figures[name] for name in ("accuracy", "mcc", "auroc")
+        probabilities = compute_probabilities(current, held_out)
+        figures = compute_classification_metrics(validation.labels, select_scores(probabilities))
+        return {
+            "loss": _compute_log_loss(validation.labels, probabilities),
+            **{name: figures[name] for name in ("accuracy", "mcc", "auroc")},
         }
 
     outcome = run_training(
         TrainingJob(
             title="classifier" if pretrained else "classifier from scratch",
-            build_input=batches["train"].build_input,
+            build_input=batches.build_input,
             schedule=PhasedSchedule(
                 phases=settings.phases,
-                steps_per_epoch=batches["train"].steps_per_epoch,
+                steps_per_epoch=batches.steps_per_epoch,
                 schedule=settings.schedule,
                 group_factor=settings.group_factor if pretrained else 1.0,
             ),
             evaluate=evaluate,
             monitor=settings.monitor,
             larger_is_better=settings.monitor != "loss",
-            eval_every_steps=batches["train"].steps_per_epoch,
+            eval_every_steps=batches.steps_per_epoch,
             patience=settings.patience,
         ),
         model=model,
@@ -143,23 +148,11 @@ def finetune(
     )
     metrics = {"steps": outcome.steps, "best_step": outcome.best_step}
     for split in ("validation", "test"):
-        if split in batches:
-            metrics[split] = compute_classification_report(*predict_batches(model.eval(), batches[split]))
+        if part := data.select(split):
+            probabilities = compute_probabilities(model.eval(), encode_sequences(part.sequences, scheme))
+            metrics[split] = compute_classification_report(part.labels, select_scores(probabilities))
     finish_run_folder(output, model=model, scheme=scheme, metrics=metrics)
     return metrics
-
-
-def predict_batches(model: nn.Module, batches: SequenceBatches) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels and scores: the probability of class 1 [n] for two classes, else of each class [n, C]."""
-    probabilities, labels = [], []
-    device = next(model.parameters()).device
-    with torch.no_grad():
-        for step_input in batches.iter_inputs():
-            inputs = {name: tensor.to(device) for name, tensor in step_input.inputs.items()}
-            labels.append(inputs.pop("labels").cpu().numpy())
-            probabilities.append(model(**inputs).logits.float().softmax(dim=-1).cpu().numpy())
-    scores = np.concatenate(probabilities)
-    return np.concatenate(labels), scores[:, 1] if scores.shape[1] == 2 else scores
 
 
 def _build_classifier(
@@ -189,19 +182,6 @@ def _build_classifier(
     return AwdLstmForSequenceClassification(config)
 
 
-def _build_batches(
-    data: LabeledData, split: str, scheme: KmerScheme, settings: FinetuneSettings, seed: int
-) -> SequenceBatches:
-    part = data.select(split)
-    return SequenceBatches(
-        encode_sequences(part.sequences, scheme), batch_size=settings.batch_size, seed=seed, labels=part.labels
-    )
-
-
-def _list_splits(data: LabeledData) -> list[str]:
-    return [split for split in ("train", "validation", "test") if split in data.splits]
-
-
 def _check_split(data: LabeledData, split: str) -> None:
     present = set(data.select(split).labels.tolist())
     if len(present) < len(data.label_names):
@@ -213,8 +193,7 @@ def _check_split(data: LabeledData, split: str) -> None:
         )
 
 
-def _compute_log_loss(labels: np.ndarray, scores: np.ndarray) -> float:
+def _compute_log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the mean negative log-probability of the right class, in nats."""
-    columns = np.stack([1 - scores, scores], axis=1) if scores.ndim == 1 else scores
-    right = np.clip(columns[np.arange(len(labels)), labels], math.ulp(1.0), 1.0)
+    right = np.clip(probabilities[np.arange(len(labels)), labels], 1e-12, 1.0)
     return float(-np.log(right).mean())

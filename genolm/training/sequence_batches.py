@@ -1,7 +1,7 @@
 """Batches of whole sequences, each a function of its step number alone."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -28,11 +28,6 @@ class SequenceBatches:
         order = compute_order(len(self.token_ids), seed=self.seed, epoch=epoch)
         chosen = order[step_in_epoch * self.batch_size : (step_in_epoch + 1) * self.batch_size]
         return self._collate(chosen)
-
-    def iter_inputs(self) -> Iterator[StepInput]:
-        """Yield every sequence once, in the given order, for evaluation."""
-        for start in range(0, len(self.token_ids), self.batch_size):
-            yield self._collate(np.arange(start, min(start + self.batch_size, len(self.token_ids))))
 
     def _collate(self, chosen: np.ndarray) -> StepInput:
         batch = pad_batch([self.token_ids[index] for index in chosen])

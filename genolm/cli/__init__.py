@@ -1,0 +1,50 @@
+"""The `genolm` command: each command parses, calls one function of the package, and prints."""
+
+import sys
+
+import typer
+
+import genolm
+from genolm.cli import corpus, predict, recipes, stages, tokenizer
+from genolm.errors import GenolmError
+
+app = typer.Typer(
+    name="genolm",
+    help="From a genome to a published, honestly evaluated genomic language model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(genolm.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
+) -> None:
+    pass
+
+
+recipes.register(app)
+corpus.register(app)
+tokenizer.register(app)
+stages.register(app)
+predict.register(app)
+
+
+def main() -> None:
+    """Run the command line; an error on purpose is one line and an exit code other than 0."""
+    try:
+        app()
+    except GenolmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)

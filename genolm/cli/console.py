@@ -1,0 +1,45 @@
+"""What the commands share: options, the reporter, tables."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genolm.progress import Reporter, build_reporter
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the recipe, such as pretrain.tokens=1000000."),
+]
+RecipeOption = Annotated[str, typer.Option(help="Settings: the name of a shipped recipe, or a YAML file.")]
+SeedOption = Annotated[int | None, typer.Option(help="Seed of every random choice.  [default: the recipe's]")]
+OutputOption = Annotated[Path, typer.Option(help="Folder to write; the same command again goes on in it.")]
+
+
+def open_reporter() -> Reporter:
+    """Return the reporter, with the libraries' own bars and notes turned off and genolm's log lines on."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    logging.basicConfig(level=logging.WARNING, format="  %(message)s")
+    logging.getLogger("genolm").setLevel(logging.INFO)
+    return build_reporter()
+
+
+def print_table(rows: Sequence[tuple[str, ...]], *, title: str) -> None:
+    """Print a table to the output stream; the first row is the header, all columns but the first are numbers."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for index, name in enumerate(rows[0]):
+        table.add_column(name, justify="right" if index else "left", no_wrap=True)
+    for row in rows[1:]:
+        table.add_row(*row)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=110)
+    console.print(table)

@@ -1,0 +1,63 @@
+"""`genolm predict` and `genolm evaluate`: a classifier at work."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genolm.cli.console import open_reporter
+
+ModelOption = Annotated[Path, typer.Option(help="Folder of a classifier.")]
+
+
+def predict(
+    sequences: Annotated[Path, typer.Argument(help="FASTA, CSV, TSV, JSONL or Parquet with a sequence column.")],
+    model: ModelOption,
+    output: Annotated[Path | None, typer.Option(help="TSV file to write.  [default: the output stream]")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sequences at a time.")] = 64,
+) -> None:
+    """Write a table of class probabilities, one line per sequence."""
+    from genolm.corpus.labeled import read_sequences
+    from genolm.files import write_text
+    from genolm.inference.classify import classify_sequences, load_classifier
+
+    reporter = open_reporter()
+    classifier = load_classifier(model)
+    named = read_sequences(sequences, min_length_bp=classifier.scheme.k)
+    probabilities = classify_sequences(classifier, named.sequences, batch_size=batch_size, reporter=reporter)
+    lines = ["\t".join(["id", "label", *(f"p_{name}" for name in classifier.label_names)])]
+    for name, row in zip(named.ids, probabilities, strict=True):
+        label = classifier.label_names[int(row.argmax())]
+        lines.append("\t".join([name, label, *(f"{probability:.6f}" for probability in row)]))
+    text = "\n".join(lines) + "\n"
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        write_text(output, text)
+
+
+def evaluate(
+    data: Annotated[str, typer.Argument(help="Labeled sequences: CSV, TSV, FASTA, JSONL or Parquet.")],
+    model: ModelOption,
+    split: Annotated[str | None, typer.Option(help="Only this split.  [default: test, or all if there is none]")] = None,
+) -> None:
+    """Show a classifier's metrics on labeled sequences, with 95 % intervals, as JSON."""
+    import json
+
+    from genolm.corpus.builtin import resolve_source
+    from genolm.corpus.labeled import read_labeled
+    from genolm.evaluation.classifier import evaluate_classifier
+    from genolm.inference.classify import load_classifier
+
+    reporter = open_reporter()
+    classifier = load_classifier(model)
+    labeled = read_labeled(resolve_source(data), min_length_bp=classifier.scheme.k)
+    part = labeled.select(split or "test") if labeled.has_splits else labeled
+    print(json.dumps(evaluate_classifier(classifier, part, reporter=reporter), indent=2))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(predict)
+    app.command()(evaluate)

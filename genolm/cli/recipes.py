@@ -1,0 +1,66 @@
+"""`genolm run` and `genolm ulmfit`: whole pipelines."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genolm.cli.console import OutputOption, RecipeOption, SeedOption, SetOption, open_reporter, print_table
+
+if TYPE_CHECKING:
+    from genolm.pipeline import PipelineResult
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe (quickstart, quickstart_debug) or a YAML file.")],
+    output: Annotated[Path | None, typer.Option(help="Folder to write.  [default: runs/RECIPE]")] = None,
+    seed: SeedOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Run a whole pipeline from a recipe; a stage that is finished is reused."""
+    from genolm.pipeline import load_recipe, run_pipeline
+
+    overrides = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
+    loaded = load_recipe(recipe, overrides=overrides)
+    result = run_pipeline(loaded, output or Path("runs") / Path(recipe).stem, reporter=open_reporter())
+    _print_result(result)
+
+
+def ulmfit(
+    genome: Annotated[list[Path], typer.Option(help="FASTA file, plain or gzipped; may be given several times.")],
+    data: Annotated[str, typer.Option(help="Labeled sequences: CSV, TSV, FASTA, JSONL or Parquet.")],
+    output: OutputOption,
+    recipe: RecipeOption = "quickstart",
+    seed: SeedOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Your genomes and labeled sequences through the three stages of ULMFiT, to a classifier and its table."""
+    from dataclasses import replace
+
+    from genolm.pipeline import load_recipe, run_pipeline
+
+    overrides = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
+    loaded = replace(load_recipe(recipe, overrides=overrides), genomes=tuple(map(str, genome)), data=data)
+    _print_result(run_pipeline(loaded, output, reporter=open_reporter()))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(run)
+    app.command()(ulmfit)
+
+
+def _print_result(result: "PipelineResult") -> None:
+    from genolm.evaluation.report import build_classifier_table, build_language_model_table
+
+    report = result.report
+    print_table(
+        build_classifier_table(report), title=f"Test split, {report.num_test:,} sequences (* chosen on validation)"
+    )
+    print_table(build_language_model_table(report), title="Held-out sequence (a uniform model scores 2)")
+    chosen, control = report.find_chosen(), report.find_best_control()
+    print(f"strongest control: {control.name}, MCC {control.test['mcc']:.3f}; chosen model: {chosen.test['mcc']:.3f}")
+    print(f"model folder: {result.model_folder}\n")
+    print("from transformers import pipeline")
+    print(f'classify = pipeline("text-classification", "{result.model_folder}", trust_remote_code=True)')
+    print('print(classify("TTGACAATTAATCATCGAACTAGTATAATGTGTGGAATTGTGAGCGGATAACAATT"))')

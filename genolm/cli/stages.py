@@ -1,0 +1,118 @@
+"""`genolm pretrain`, `adapt`, `finetune`: the three stages one by one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genolm.cli.console import OutputOption, RecipeOption, SeedOption, SetOption, open_reporter
+
+if TYPE_CHECKING:
+    from genolm.corpus.labeled import LabeledData
+
+DataOption = Annotated[str, typer.Option(help="Labeled sequences: CSV, TSV, FASTA, JSONL or Parquet.")]
+
+
+def causal(
+    corpus: Annotated[Path, typer.Option(help="Corpus folder, from genolm corpus build.")],
+    output: OutputOption,
+    tokenizer: Annotated[str | None, typer.Option(help="Scheme.  [default: the recipe's]")] = None,
+    recipe: RecipeOption = "quickstart",
+    seed: SeedOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Stage 1: train a causal language model (AWD-LSTM) on a corpus."""
+    from genolm.pipeline import load_recipe
+    from genolm.tokenization.scheme import KmerScheme
+    from genolm.training.causal_lm import pretrain_causal
+
+    loaded = load_recipe(recipe, overrides=settings or [])
+    metrics = pretrain_causal(
+        corpus,
+        output,
+        scheme=KmerScheme.parse(tokenizer or loaded.tokenizer),
+        settings=loaded.pretrain,
+        seed=loaded.seed if seed is None else seed,
+        reporter=open_reporter(),
+    )
+    _print_metrics(metrics, output)
+
+
+def adapt(
+    pretrained: Annotated[Path, typer.Option(help="Folder of a language model.")],
+    data: Annotated[str, typer.Option(help="Target sequences with train and validation splits; labels are not read.")],
+    output: OutputOption,
+    recipe: RecipeOption = "quickstart",
+    seed: SeedOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Stage 2: go on training a language model on the target sequences, without their labels."""
+    from genolm.pipeline import load_recipe
+    from genolm.training.causal_lm import adapt as adapt_lm
+
+    loaded = load_recipe(recipe, overrides=settings or [])
+    seed = loaded.seed if seed is None else seed
+    labeled = _read_data(data, require_labels=False, seed=seed)
+    metrics = adapt_lm(
+        pretrained,
+        output,
+        train_sequences=labeled.select("train").sequences,
+        validation_sequences=labeled.select("validation").sequences,
+        settings=loaded.adapt,
+        seed=seed,
+        reporter=open_reporter(),
+    )
+    _print_metrics(metrics, output)
+
+
+def finetune(
+    data: DataOption,
+    output: OutputOption,
+    pretrained: Annotated[Path | None, typer.Option(help="Folder of a language model; without it: from scratch.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="Scheme, from scratch only.  [default: the recipe's]")] = None,
+    recipe: RecipeOption = "quickstart",
+    seed: SeedOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Stage 3: train a classifier on a pretrained model, or from scratch, and evaluate it."""
+    from genolm.pipeline import load_recipe
+    from genolm.tokenization.scheme import KmerScheme
+    from genolm.training.classifier import finetune as finetune_classifier
+
+    loaded = load_recipe(recipe, overrides=settings or [])
+    seed = loaded.seed if seed is None else seed
+    metrics = finetune_classifier(
+        _read_data(data, require_labels=True, seed=seed),
+        output,
+        settings=loaded.finetune if pretrained else loaded.scratch,
+        pretrained=pretrained,
+        scheme=KmerScheme.parse(tokenizer or loaded.tokenizer),
+        seed=seed,
+        reporter=open_reporter(),
+    )
+    _print_metrics(metrics, output)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="Stage 1: language models of genomes.", no_args_is_help=True)
+    group.command()(causal)
+    group.callback()(lambda: None)
+    app.add_typer(group, name="pretrain")
+    app.command()(adapt)
+    app.command()(finetune)
+
+
+def _read_data(source: str, *, require_labels: bool, seed: int) -> "LabeledData":
+    from genolm.corpus.builtin import resolve_source
+    from genolm.corpus.labeled import assign_random_split, read_labeled
+
+    labeled = read_labeled(resolve_source(source), require_labels=require_labels)
+    return labeled if labeled.has_splits else assign_random_split(labeled, seed=seed)
+
+
+def _print_metrics(metrics: dict[str, Any], output: Path) -> None:
+    import json
+
+    print(json.dumps(metrics, indent=2))
+    print(f"model folder: {output}")

@@ -1,0 +1,155 @@
+"""Settings from YAML: every value checked against the frozen dataclass that it fills.
+
+All unusable settings of a file are reported at once, in one line.
+"""
+
+import dataclasses
+import difflib
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from genolm.errors import GenolmError, SettingsError
+
+Settings = TypeVar("Settings")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        SettingsError: the file is absent, not YAML, or not a mapping.
+    """
+    if not path.is_file():
+        raise SettingsError(found=f"no file {path}", expected="a YAML recipe", remedy="check the path")
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            found=f"{path} with unreadable YAML ({' '.join(str(error).split())})",
+            expected="a YAML mapping",
+            remedy="correct the file",
+        ) from error
+    if not isinstance(value, dict):
+        raise SettingsError(
+            found=f"a {type(value).__name__} in {path}", expected="a YAML mapping", remedy="correct the file"
+        )
+    return value
+
+
+def apply_overrides(mapping: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the mapping with settings such as `pretrain.tokens=1000` put in; values are read as YAML.
+
+    >>> apply_overrides({"pretrain": {"tokens": 5}}, ["pretrain.tokens=7", "seed=1"])
+    {'pretrain': {'tokens': 7}, 'seed': 1}
+    """
+    result = dict(mapping)
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals or not name:
+            raise SettingsError(
+                found=f"the override {override!r}",
+                expected="NAME=VALUE, such as pretrain.tokens=1000000",
+                remedy="write it with an equals sign",
+            )
+        *parents, last = name.split(".")
+        level = result
+        for parent in parents:
+            inner = level.get(parent)
+            level[parent] = dict(inner) if isinstance(inner, Mapping) else {}
+            level = level[parent]
+        level[last] = yaml.safe_load(text)
+    return result
+
+
+def build_settings(cls: type[Settings], mapping: Mapping[str, Any], *, where: str) -> Settings:
+    """Fill a settings dataclass, nested ones too, from a mapping.
+
+    Args:
+        cls: a frozen dataclass.
+        mapping: its values; what is missing keeps its default.
+        where: what the messages call the mapping, such as the recipe's name.
+
+    Raises:
+        SettingsError: unknown names, values of the wrong type, or values out of range; all of them.
+    """
+    problems: list[SettingsError] = []
+    settings = _build(cls, mapping, "", problems)
+    if problems:
+        raise SettingsError(
+            found="; ".join(error.found for error in problems) + f" in {where}",
+            expected="; ".join(dict.fromkeys(error.expected for error in problems)),
+            remedy="; ".join(dict.fromkeys(error.remedy for error in problems)),
+        )
+    return settings  # type: ignore[no-any-return]
+
+
+def _build(cls: Any, mapping: Mapping[str, Any], prefix: str, problems: list[SettingsError]) -> Any:
+    hints = get_type_hints(cls)
+    values = {}
+    known_before = len(problems)
+    for name, value in mapping.items():
+        if name not in hints:
+            close = difflib.get_close_matches(str(name), hints, n=1)
+            problems.append(
+                SettingsError(
+                    found=f"the unknown setting {prefix}{name}",
+                    expected=f"one of {', '.join(hints)}",
+                    remedy=f"write {prefix}{close[0]}" if close else f"remove {prefix}{name}",
+                )
+            )
+            continue
+        values[name] = _convert(hints[name], value, f"{prefix}{name}", problems)
+    for field in dataclasses.fields(cls):
+        has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        if field.name not in mapping and not has_default:
+            problems.append(
+                SettingsError(
+                    found=f"no setting {prefix}{field.name}", expected="a value for it", remedy=f"set {prefix}{field.name}"
+                )
+            )
+    if len(problems) > known_before:
+        return None
+    try:
+        return cls(**values)
+    except GenolmError as error:
+        problems.append(SettingsError(found=error.found, expected=error.expected, remedy=error.remedy))
+        return None
+
+
+def _convert(hint: Any, value: Any, name: str, problems: list[SettingsError]) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(next(each for each in arguments if each is not type(None)), value, name, problems)
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return _build(hint, value, f"{name}.", problems)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(arguments[0], item, f"{name}[{index}]", problems) for index, item in enumerate(value))
+    if origin is Literal and value in arguments:
+        return value
+    if hint is float and type(value) in (int, float):
+        return float(value)
+    if hint in (int, str, bool) and type(value) is hint:
+        return value
+    problems.append(
+        SettingsError(
+            found=f"{name}: {value!r}", expected=f"{name} as {_describe(hint)}", remedy=f"correct {name}"
+        )
+    )
+    return None
+
+
+def _describe(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    if get_origin(hint) is tuple:
+        return f"a list, each {_describe(get_args(hint)[0])}"
+    if dataclasses.is_dataclass(hint):
+        return "a group of settings"
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return names.get(hint, str(hint))

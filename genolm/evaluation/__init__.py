@@ -1,0 +1,1 @@
+"""Honest evaluation: the `evaluate` metric, the controls of a classifier, and Markov models of bases."""

@@ -1,0 +1,86 @@
+"""The table at the end of a pipeline: controls, networks and language models side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierRow:
+    """One line: a control or a network, with its figures on the validation and the test split."""
+
+    name: str
+    is_control: bool
+    validation: dict[str, Any]  # as in metrics.json
+    test: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelRow:
+    """One line: bits per base on held-out sequence; a uniform model scores 2."""
+
+    name: str
+    validation_bits_per_base: float
+    test_bits_per_base: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationReport:
+    """What a pipeline found out; `chosen` names the network with the best validation MCC."""
+
+    classifiers: tuple[ClassifierRow, ...]
+    language_models: tuple[LanguageModelRow, ...]
+    chosen: str
+    num_test: int
+
+    def find_best_control(self) -> ClassifierRow:
+        """Return the control with the best MCC on the test split: the one to be beaten."""
+        return max((row for row in self.classifiers if row.is_control), key=lambda row: row.test["mcc"])
+
+    def find_chosen(self) -> ClassifierRow:
+        """Return the row of the chosen network."""
+        return next(row for row in self.classifiers if row.name == self.chosen)
+
+
+def choose_network(rows: Sequence[ClassifierRow]) -> str:
+    """Name the network with the best MCC on the validation split; the test split has no say."""
+    return max((row for row in rows if not row.is_control), key=lambda row: row.validation["mcc"]).name
+
+
+def build_classifier_table(report: AblationReport) -> list[tuple[str, ...]]:
+    """Return the table's cells, header first."""
+    header = ("model", "accuracy", "MCC", "95 % interval", "AUROC", "validation MCC")
+    rows = [header]
+    for row in report.classifiers:
+        low, high = row.test["ci95"]["mcc"]
+        rows.append(
+            (
+                row.name + (" *" if row.name == report.chosen else ""),
+                f"{row.test['accuracy']:.3f}",
+                f"{row.test['mcc']:.3f}",
+                f"{low:.3f} .. {high:.3f}",
+                f"{row.test['auroc']:.3f}",
+                f"{row.validation['mcc']:.3f}",
+            )
+        )
+    return rows
+
+
+def build_language_model_table(report: AblationReport) -> list[tuple[str, ...]]:
+    """Return the table's cells, header first."""
+    rows = [("language model", "bits per base, test", "validation")]
+    for row in report.language_models:
+        rows.append((row.name, f"{row.test_bits_per_base:.3f}", f"{row.validation_bits_per_base:.3f}"))
+    return rows
+
+
+def render_markdown(rows: Sequence[tuple[str, ...]]) -> str:
+    """Render a table's cells as Markdown.
+
+    >>> print(render_markdown([("a", "b"), ("1", "2")]))
+    | a | b |
+    | --- | --- |
+    | 1 | 2 |
+    """
+    header, *body = rows
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ("---",) * len(header), *body])

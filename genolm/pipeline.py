@@ -1,0 +1,294 @@
+"""A whole pipeline from one recipe: each stage is a folder, reused when it is finished.
+
+Genomes become a corpus, the corpus a language model, adapted to the labeled sequences, then three classifiers
+(random weights, genome LM, genome LM + domain LM) and their controls. The classifier is chosen on validation.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from genolm.config import apply_overrides, build_settings, read_yaml
+from genolm.corpus.bases import load_corpus_bases, read_corpus_info
+from genolm.corpus.build import CorpusSettings, build_corpus
+from genolm.corpus.builtin import resolve_source
+from genolm.corpus.labeled import LabeledData, assign_random_split, read_labeled
+from genolm.errors import DataError, RunFolderError, SettingsError
+from genolm.evaluation.controls import LabeledSplit, fit_controls
+from genolm.evaluation.markov import compute_markov_bits, fit_markov, select_markov_order
+from genolm.evaluation.report import (
+    AblationReport,
+    ClassifierRow,
+    LanguageModelRow,
+    build_classifier_table,
+    build_language_model_table,
+    choose_network,
+    render_markdown,
+)
+from genolm.files import atomic_folder, compute_fingerprint, compute_sha256, read_json, write_json, write_text
+from genolm.metrics import compute_classification_report
+from genolm.progress import Reporter
+from genolm.tokenization.scheme import KmerScheme
+from genolm.training.causal_lm import AdaptSettings, PretrainCausalSettings, adapt, cut_windows, pretrain_causal
+from genolm.training.classifier import FinetuneSettings, finetune
+
+MIN_EXCLUDED_BP = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides a pipeline's result."""
+
+    genomes: tuple[str, ...]  # FASTA files, or builtin: names
+    data: str  # labeled sequences: a file, or a builtin: name
+    tokenizer: str  # scheme, such as kmer_k3_s1
+    seed: int = 0
+    corpus: CorpusSettings = field(default_factory=CorpusSettings)
+    pretrain: PretrainCausalSettings = field(default_factory=PretrainCausalSettings)
+    adapt: AdaptSettings = field(default_factory=AdaptSettings)
+    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
+    scratch: FinetuneSettings = field(default_factory=FinetuneSettings)  # the same network from random weights
+
+    def __post_init__(self) -> None:
+        """Check what the parts cannot check for themselves."""
+        KmerScheme.parse(self.tokenizer)
+        if self.scratch.model != self.pretrain.model:
+            raise SettingsError(
+                found="scratch.model and pretrain.model that differ",
+                expected="the same network for the comparison",
+                remedy="give both the same size",
+            )
+
+
+class PipelineResult(NamedTuple):
+    """What a pipeline ends with."""
+
+    report: AblationReport
+    model_folder: Path
+
+
+def list_recipes() -> list[str]:
+    """Return the names of the shipped recipes."""
+    folder = resources.files("genolm") / "recipes"
+    return sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
+
+
+def load_recipe(name: str, *, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe: a shipped name or a YAML file, with overrides such as `pretrain.tokens=1000000`.
+
+    Raises:
+        SettingsError: there is no such recipe, or a setting is not usable.
+    """
+    if name in list_recipes():
+        path = Path(str(resources.files("genolm") / "recipes" / f"{name}.yaml"))
+    elif name.endswith((".yaml", ".yml")):
+        path = Path(name)
+    else:
+        raise SettingsError(
+            found=f"the recipe {name!r}",
+            expected=f"one of {', '.join(list_recipes())}, or a .yaml file",
+            remedy="correct the name",
+        )
+    return build_settings(Recipe, apply_overrides(read_yaml(path), overrides), where=path.name)
+
+
+def run_pipeline(recipe: Recipe, output: Path, *, reporter: Reporter | None = None) -> PipelineResult:
+    """Run a recipe in `output`, going on where an earlier run of the same recipe stopped.
+
+    Raises:
+        GenolmError: bad input, or a folder of another run.
+    """
+    reporter = reporter or Reporter()
+    scheme = KmerScheme.parse(recipe.tokenizer)
+    data = _read_data(recipe, scheme, reporter)
+    corpus = output / "corpus"
+    _ensure_corpus(recipe, corpus, data, reporter)
+    language_models = [_score_markov(corpus, output / "markov.json", recipe, scheme, reporter)]
+    genome_lm = pretrain_causal(
+        corpus, output / "genome-lm", scheme=scheme, settings=recipe.pretrain, seed=recipe.seed, reporter=reporter
+    )
+    language_models.append(
+        LanguageModelRow(
+            name="genome LM",
+            validation_bits_per_base=genome_lm["validation"]["bits_per_base"],
+            test_bits_per_base=genome_lm["test"]["bits_per_base"],
+        )
+    )
+    adapt(
+        output / "genome-lm",
+        output / "domain-lm",
+        train_sequences=data.select("train").sequences,
+        validation_sequences=data.select("validation").sequences,
+        settings=recipe.adapt,
+        seed=recipe.seed,
+        reporter=reporter,
+    )
+    rows = _fit_controls(data, output / "controls.json", reporter)
+    folders = {}
+    for name, pretrained, settings in (
+        ("from scratch", None, recipe.scratch),
+        ("genome LM", output / "genome-lm", recipe.finetune),
+        ("genome LM + domain LM", output / "domain-lm", recipe.finetune),
+    ):
+        folders[name] = output / f"classifier-{pretrained.name if pretrained else 'scratch'}"
+        metrics = finetune(
+            data,
+            folders[name],
+            settings=settings,
+            pretrained=pretrained,
+            scheme=scheme,
+            seed=recipe.seed,
+            reporter=reporter,
+        )
+        rows.append(
+            ClassifierRow(name=name, is_control=False, validation=metrics["validation"], test=metrics["test"])
+        )
+    report = AblationReport(
+        classifiers=tuple(rows),
+        language_models=tuple(language_models),
+        chosen=choose_network(rows),
+        num_test=len(data.select("test")),
+    )
+    _write_report(report, output)
+    _copy_model(folders[report.chosen], output / "model")
+    return PipelineResult(report, output / "model")
+
+
+def _read_data(recipe: Recipe, scheme: KmerScheme, reporter: Reporter) -> LabeledData:
+    data = read_labeled(resolve_source(recipe.data), min_length_bp=scheme.k)
+    if not data.has_splits:
+        reporter.note(
+            "  the labeled data has no split column: split at random, which leaks when near-identical "
+            "sequences land on both sides"
+        )
+        data = assign_random_split(data, seed=recipe.seed)
+    for split in ("train", "validation", "test"):
+        if len(data.select(split)) == 0:
+            raise DataError(
+                found=f"no {split} sequence in {recipe.data}",
+                expected="train, validation and test sequences",
+                remedy="add them to the split column, or remove the column for a random split",
+            )
+    return data
+
+
+def _ensure_corpus(recipe: Recipe, folder: Path, data: LabeledData, reporter: Reporter) -> None:
+    """Build the corpus without the held-out sequences, unless that very corpus is there already."""
+    genomes = [resolve_source(source) for source in recipe.genomes]
+    held_out = [
+        sequence
+        for split in ("validation", "test")
+        for sequence in data.select(split).sequences
+        if len(sequence) >= MIN_EXCLUDED_BP
+    ]
+    identity = compute_fingerprint([[compute_sha256(path) for path in genomes], asdict(recipe.corpus), held_out])
+    marker = folder.parent / "corpus.fingerprint.json"
+    if (folder / "corpus.json").is_file():
+        if not marker.is_file() or read_json(marker) != identity:
+            raise RunFolderError(
+                found=f"another corpus in {folder}",
+                expected="the one of this recipe",
+                remedy="choose another --output, or remove the folder",
+            )
+        return
+    if folder.parent.is_dir() and any(folder.parent.iterdir()) and not marker.is_file():
+        raise RunFolderError(
+            found=f"{folder.parent} with files of another origin",
+            expected="an empty or new output folder",
+            remedy="choose another --output",
+        )
+    write_json(marker, identity)
+    with reporter.task("corpus", total=1) as task:
+        summary = build_corpus(genomes, folder, settings=recipe.corpus, exclude_sequences=held_out)
+        task.update(1)
+    reporter.note(
+        f"  corpus: {', '.join(f'{split} {part.bp:,} bp' for split, part in summary.splits.items())}; "
+        f"{summary.num_occurrences:,} held-out windows cut out of train ({summary.excluded_bp:,} bp)"
+    )
+    read_corpus_info(folder)
+
+
+def _score_markov(
+    corpus: Path, path: Path, recipe: Recipe, scheme: KmerScheme, reporter: Reporter
+) -> LanguageModelRow:
+    """Return the best order-k Markov model, scored on the same windows as the language model."""
+    key = compute_fingerprint([read_corpus_info(corpus)["splits"], recipe.pretrain.eval_window_bp, scheme.name])
+
+    def compute() -> dict[str, Any]:
+        pieces = {
+            split: cut_windows(
+                load_corpus_bases(corpus, split), window_bp=recipe.pretrain.eval_window_bp, min_bp=scheme.k + 1
+            )
+            for split in ("validation", "test")
+        }
+        train = list(load_corpus_bases(corpus, "train").iter_pieces())
+        order = select_markov_order(train, pieces["validation"]).order
+        model = fit_markov(train, order=order)
+        bits = {
+            split: compute_markov_bits(model, windows, context_bp=scheme.k).bits_per_base
+            for split, windows in pieces.items()
+        }
+        return {"order": order, **bits}
+
+    value = _compute_once(path, key, compute, title="Markov models", reporter=reporter)
+    return LanguageModelRow(
+        name=f"Markov model of order {value['order']}",
+        validation_bits_per_base=value["validation"],
+        test_bits_per_base=value["test"],
+    )
+
+
+def _fit_controls(data: LabeledData, path: Path, reporter: Reporter) -> list[ClassifierRow]:
+    """Return the controls' rows."""
+    splits = [LabeledSplit(part.sequences, part.labels) for part in map(data.select, ("train", "validation", "test"))]
+    key = compute_fingerprint([[part.sequences, part.labels.tolist()] for part in splits])
+
+    def compute() -> list[dict[str, Any]]:
+        return [
+            {
+                "name": control.description,
+                "settings": control.settings,
+                "validation": compute_classification_report(splits[1].labels, control.validation_scores),
+                "test": compute_classification_report(splits[2].labels, control.test_scores),
+            }
+            for control in fit_controls(*splits, seed=0)
+        ]
+
+    rows = _compute_once(path, key, compute, title="controls", reporter=reporter)
+    return [
+        ClassifierRow(name=row["name"], is_control=True, validation=row["validation"], test=row["test"])
+        for row in rows
+    ]
+
+
+def _compute_once(path: Path, key: str, compute: Callable[[], Any], *, title: str, reporter: Reporter) -> Any:
+    """Return the value kept in a JSON file under the same key; else compute it and keep it."""
+    if path.is_file() and (kept := read_json(path))["key"] == key:
+        return kept["value"]
+    with reporter.task(title, total=1) as task:
+        value = compute()
+        task.update(1)
+    write_json(path, {"key": key, "value": value})
+    return value
+
+
+def _write_report(report: AblationReport, output: Path) -> None:
+    write_json(output / "report.json", asdict(report))
+    tables = (build_classifier_table(report), build_language_model_table(report))
+    write_text(output / "report.md", "\n\n".join(render_markdown(rows) for rows in tables) + "\n")
+
+
+def _copy_model(source: Path, target: Path) -> None:
+    """Copy a finished run folder's model files, without the training log."""
+    with atomic_folder(target) as temporary:
+        for file in source.iterdir():
+            if file.is_file() and file.name != "training_log.jsonl":
+                shutil.copy2(file, temporary / file.name)
+
+
+def replace_inputs(recipe: Recipe, *, genomes: Sequence[Path], data: Path, seed: int) -> Recipe:
+    """Return the recipe with other genomes and labeled data."""
+    return replace(recipe, genomes=tuple(map(str, genomes)), data=str(data), seed=seed)

@@ -1,0 +1,51 @@
+import json
+
+import pytest
+
+from genolm.corpus.bases import load_corpus_bases, read_corpus_info
+from genolm.corpus.build import CorpusSettings, build_corpus
+from genolm.errors import RunFolderError
+
+
+@pytest.fixture
+def corpus(small_genome, tmp_path):
+    build_corpus([small_genome.path], tmp_path / "corpus", settings=CorpusSettings(split="none"))
+    return tmp_path / "corpus"
+
+
+def test_info_and_bases_agree(corpus):
+    bases = load_corpus_bases(corpus, "train")
+    assert read_corpus_info(corpus)["splits"]["train"]["bp"] == len(bases.codes) == 60_000 - 701
+    assert bases.row_starts.tolist() == [0, 10_000, 29_300, 39_299, 59_299]
+
+
+def test_folder_without_a_corpus(tmp_path):
+    with pytest.raises(RunFolderError, match=r"found no corpus\.json in .*build the corpus first"):
+        load_corpus_bases(tmp_path, "train")
+
+
+def test_missing_split_lists_those_there_are(corpus):
+    with pytest.raises(RunFolderError, match=r"found the splits train in .*expected a split named test"):
+        load_corpus_bases(corpus, "test")
+
+
+@pytest.mark.parametrize(
+    "content", [{"format": "other"}, {"format": "genolm-corpus", "format_version": 99}, []]
+)
+def test_other_format(corpus, content):
+    (corpus / "corpus.json").write_text(json.dumps(content))
+    with pytest.raises(RunFolderError, match="expected genolm-corpus version 1; build the corpus again"):
+        load_corpus_bases(corpus, "train")
+
+
+@pytest.mark.parametrize("length_bp", [None, 100])
+def test_bases_that_do_not_fit_the_rows(corpus, length_bp):
+    path = corpus / "bases-train.u8"
+    if length_bp is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:length_bp])
+    with pytest.raises(
+        RunFolderError, match=rf"{length_bp or 0} bp in bases-train\.u8, 59299 bp in the rows"
+    ):
+        load_corpus_bases(corpus, "train")

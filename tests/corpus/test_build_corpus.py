@@ -1,0 +1,238 @@
+import gzip
+import hashlib
+import json
+import logging
+
+import numpy as np
+import pytest
+from datasets import load_from_disk
+
+import genolm.corpus.build as build_module
+from genolm.alphabet import encode_bases
+from genolm.corpus.bases import load_corpus_bases
+from genolm.corpus.build import CorpusSettings, build_corpus
+from genolm.errors import DataError, RunFolderError, SettingsError
+from genolm.genome.intervals import Interval
+
+SETTINGS = CorpusSettings(block_bp=2_000, max_piece_bp=3_000, min_piece_bp=100)
+BY_CONTIG = CorpusSettings(split="contigs", test_contigs=("contig_b",))
+WINDOW = Interval("contig_b", 4_321, 4_421)
+
+
+def list_rows(folder):
+    """Every row of every split, as (split, row)."""
+    return [(split, row) for split, rows in load_from_disk(str(folder)).items() for row in rows]
+
+
+def fill_the_disk(*_):
+    raise OSError(28, "No space left on device")
+
+
+def write_fasta(path, sequences):
+    path.write_text("".join(f">{name}\n{text}\n" for name, text in sequences.items()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def built(small_genome, tmp_path_factory):
+    """A corpus with an excluded interval, and a window of contig_b excluded by its sequence."""
+    output = tmp_path_factory.mktemp("built") / "corpus"
+    held_out = small_genome.sequences["contig_b"][WINDOW.start : WINDOW.end]
+    summary = build_corpus(
+        [small_genome.path],
+        output,
+        settings=SETTINGS,
+        exclude=[Interval("contig_a", 25_000, 25_100)],
+        exclude_sequences=[held_out, "ACGT" * 20],
+        exclude_margin_bp=7,
+    )
+    return output, summary
+
+
+def test_every_base_is_accounted_for(built, small_genome):
+    _, summary = built
+    in_rows_bp = sum(split.bp for split in summary.splits.values())
+    left_out_bp = summary.unknown_bp + summary.excluded_bp + summary.dropped_short_bp
+    assert in_rows_bp + left_out_bp == summary.total_bp == 60_000
+    assert (summary.unknown_bp, summary.excluded_bp) == (701, 114 + 114)
+    assert (summary.num_exclude_sequences, summary.num_sequences_found, summary.num_occurrences) == (2, 1, 1)
+
+
+def test_rows_are_slices_of_the_genome_without_unknown_or_excluded_bases(built, small_genome):
+    output, summary = built
+    cuts = {"contig_a": (24_993, 25_107), "contig_b": (WINDOW.start - 7, WINDOW.end + 7)}
+    soft_masked_bp = 0
+    for _, row in list_rows(output):
+        assert row["assembly"] == "small"
+        assert row["sequence"] == small_genome.sequences[row["contig"]][row["start"] : row["end"]]
+        assert set(row["sequence"].upper()) <= set("ACGT")
+        assert 100 <= row["end"] - row["start"] <= 3_000
+        start, end = cuts[row["contig"]]
+        assert row["end"] <= start or row["start"] >= end
+        assert row["soft_masked"] == sum(letter.islower() for letter in row["sequence"])
+        soft_masked_bp += row["soft_masked"]
+    assert soft_masked_bp == summary.soft_masked_bp == 3_000
+
+
+def test_rows_do_not_overlap_and_lie_in_blocks_of_their_split(built):
+    output, _ = built
+    split_of_index = dict.fromkeys(range(10), "train") | {5: "validation", 3: "test", 8: "test"}
+    covered = {name: np.zeros(40_000, dtype=int) for name in ("contig_a", "contig_b")}
+    for split, row in list_rows(output):
+        blocks = range(row["start"] // 2_000, (row["end"] - 1) // 2_000 + 1)
+        assert {split_of_index[block % 10] for block in blocks} == {split}
+        covered[row["contig"]][row["start"] : row["end"]] += 1
+    assert max(counts.max() for counts in covered.values()) == 1
+
+
+def test_base_codes_are_the_encoded_rows(built):
+    output, summary = built
+    for split, rows in load_from_disk(str(output)).items():
+        bases = load_corpus_bases(output, split)
+        expected = [encode_bases(text) for text in rows["sequence"]]
+        np.testing.assert_array_equal(bases.codes, np.concatenate(expected))
+        assert isinstance(bases.codes, np.memmap)
+        assert bases.row_starts.dtype == np.int64
+        assert bases.row_starts[-1] == len(bases.codes) == summary.splits[split].bp
+        pieces = list(bases.iter_pieces())
+        assert len(pieces) == len(rows) == summary.splits[split].rows
+        for piece, codes in zip(pieces, expected, strict=True):
+            np.testing.assert_array_equal(piece, codes)
+
+
+def test_json_describes_sources_by_name_and_checksum(built, small_genome):
+    output, summary = built
+    info = json.loads((output / "corpus.json").read_text())
+    checksum = hashlib.sha256(small_genome.path.read_bytes()).hexdigest()
+    assert info["sources"] == [{"assembly": "small", "file": "small.fa.gz", "sha256": checksum}]
+    assert info["settings"]["block_bp"] == 2_000
+    assert info["excluded_bp"] == summary.excluded_bp
+    assert info["exclude_margin_bp"] == 7
+    bases = (output / "bases-train.u8").read_bytes()
+    assert info["splits"]["train"] == {
+        "rows": summary.splits["train"].rows,
+        "bp": len(bases),
+        "bases_sha256": hashlib.sha256(bases).hexdigest(),
+    }
+    assert str(small_genome.path.parent) not in (output / "corpus.json").read_text()
+
+
+def test_folder_holds_these_files_and_nothing_else(built):
+    output, _ = built
+    assert sorted(path.name for path in output.iterdir()) == [
+        *("bases-test.u8", "bases-train.u8", "bases-validation.u8", "corpus.json", "dataset_dict.json"),
+        *("test", "train", "validation"),
+    ]
+    assert [path.name for path in output.parent.iterdir()] == ["corpus"]
+
+
+def test_building_uses_no_cache_and_repeats_itself(built, small_genome, tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    build_corpus([small_genome.path], tmp_path / "one", settings=SETTINGS)
+    build_corpus([small_genome.path], tmp_path / "two", settings=SETTINGS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+    for split in ("train", "validation", "test"):
+        name = f"{split}/data-00000-of-00001.arrow"
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_two_genomes_by_contig(small_genome, tmp_path):
+    other = write_fasta(tmp_path / "other.fna", {"contig_b": "ACGT" * 300, "c": "TTGCA" * 300})
+    summary = build_corpus([small_genome.path, other], tmp_path / "corpus", settings=BY_CONTIG)
+    found = {(split, row["assembly"], row["contig"]) for split, row in list_rows(tmp_path / "corpus")}
+    assert found == {
+        *(("train", "small", "contig_a"), ("test", "small", "contig_b")),
+        *(("test", "other", "contig_b"), ("train", "other", "c")),
+    }
+    assert sorted(summary.splits) == ["test", "train"]
+    assert not (tmp_path / "corpus" / "bases-validation.u8").exists()
+
+
+def test_windows_are_cut_on_both_strands_of_every_copy(small_genome, tmp_path, caplog):
+    text = small_genome.sequences["contig_b"]
+    window = text[1_000:1_081]
+    turned = window[::-1].translate(str.maketrans("ACGT", "TGCA"))
+    path = write_fasta(tmp_path / "x.fa", {"x": text[:5_000] + turned + text[5_000:10_000]})
+    with caplog.at_level(logging.INFO):
+        summary = build_corpus(
+            [path], tmp_path / "corpus", settings=CorpusSettings(split="none"), exclude_sequences=[window]
+        )
+    rows = [row for _, row in list_rows(tmp_path / "corpus")]
+    assert [(row["start"], row["end"]) for row in rows] == [(0, 1_000), (1_081, 5_000), (5_081, 10_081)]
+    assert summary.excluded_bp == 162
+    assert "1 of 1 held-out windows found, at 2 places; with 0 intervals 162 bp are cut out" in caplog.text
+
+
+def test_many_short_rows_are_written_in_several_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr("genolm.corpus.rows._FLUSH_ROWS", 7)
+    path = write_fasta(tmp_path / "x.fa", {f"c{i}": "ACGTT" * (100 + i) for i in range(50)})
+    build_corpus([path], tmp_path / "corpus", settings=CorpusSettings(split="none"))
+    rows = [row for _, row in list_rows(tmp_path / "corpus")]
+    assert [row["contig"] for row in rows] == [f"c{i}" for i in range(50)]
+    assert [row["end"] for row in rows] == [500 + 5 * i for i in range(50)]
+
+
+@pytest.mark.parametrize("damage", ["bad record", "crash while saving"])
+def test_failed_build_leaves_nothing(small_genome, tmp_path, monkeypatch, damage):
+    paths, error = [small_genome.path], OSError
+    if damage == "bad record":
+        paths.append(write_fasta(tmp_path / "z.fa", {"good": "ACGT" * 500, "bad": "ACGTE"}))
+        error = DataError
+    else:
+        monkeypatch.setattr(build_module, "write_json", fill_the_disk)
+    with pytest.raises(error, match=r"'E' at position 5|No space left"):
+        build_corpus(paths, tmp_path / "out" / "corpus", settings=SETTINGS)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_failed_build_keeps_the_older_corpus_and_a_good_one_replaces_it(small_genome, tmp_path):
+    bad = write_fasta(tmp_path / "bad.fa", {"bad": "ACGTE"})
+    build_corpus([small_genome.path], tmp_path / "corpus", settings=SETTINGS)
+    before = (tmp_path / "corpus" / "corpus.json").read_bytes()
+    with pytest.raises(DataError, match="'E' at position 5"):
+        build_corpus([bad], tmp_path / "corpus", settings=SETTINGS)
+    assert (tmp_path / "corpus" / "corpus.json").read_bytes() == before
+    build_corpus([small_genome.path], tmp_path / "corpus", settings=BY_CONTIG)
+    assert sorted(load_from_disk(str(tmp_path / "corpus"))) == ["test", "train"]
+
+
+def test_folder_that_is_no_corpus_is_never_replaced(small_genome, tmp_path):
+    (tmp_path / "thesis.tex").write_text("three years")
+    with pytest.raises(RunFolderError, match=r"which is not a corpus; .*choose another output folder"):
+        build_corpus([small_genome.path], tmp_path, settings=SETTINGS)
+    assert (tmp_path / "thesis.tex").read_text() == "three years"
+
+
+@pytest.mark.parametrize(
+    ("settings", "exclude", "message"),
+    [
+        (CorpusSettings(split="contigs", test_contigs=("chr1",)), [], "no contig named chr1; .*contig_a"),
+        (SETTINGS, [Interval("chr2", 0, 10)], "no contig named chr2"),
+        (SETTINGS, [Interval("contig_b", 0, 20_001)], "ends at 20001 on 'contig_b' of 20000 bp"),
+        (CorpusSettings(split="contigs", test_contigs=("contig_a", "contig_b")), [], "no row for train"),
+        (CorpusSettings(min_piece_bp=45_000), [], "no row for train; .*45000 known bases.*lower block_bp"),
+    ],
+)
+def test_settings_that_do_not_fit_the_genome(small_genome, tmp_path, settings, exclude, message):
+    with pytest.raises(DataError, match=message):
+        build_corpus([small_genome.path], tmp_path / "corpus", settings=settings, exclude=exclude)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_arguments(small_genome, tmp_path):
+    with pytest.raises(SettingsError, match="found no genome"):
+        build_corpus([], tmp_path / "x", settings=SETTINGS)
+    with pytest.raises(SettingsError, match="two genomes named 'small'"):
+        build_corpus([small_genome.path, tmp_path / "small.fna"], tmp_path / "x", settings=SETTINGS)
+    with pytest.raises(SettingsError, match="exclude_margin_bp = -1"):
+        build_corpus([small_genome.path], tmp_path / "x", settings=SETTINGS, exclude_margin_bp=-1)
+    with pytest.raises(DataError, match="sequence 1 of the excluded ones, 8 bp"):
+        build_corpus([small_genome.path], tmp_path / "x", settings=SETTINGS, exclude_sequences=["ACGTACGT"])
+
+
+def test_empty_split_is_told(tmp_path, caplog):
+    path = tmp_path / "tiny.fa"
+    path.write_bytes(gzip.compress(b">x\n" + b"ACGTT" * 1_000))
+    build_corpus([path], tmp_path / "corpus", settings=CorpusSettings())
+    assert "the validation split is empty; lower block_bp to have one" in caplog.messages
+    assert list(load_from_disk(str(tmp_path / "corpus"))) == ["train"]
