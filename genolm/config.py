@@ -84,7 +84,7 @@ def build_settings(cls: type[Settings], mapping: Mapping[str, Any], *, where: st
             expected="; ".join(dict.fromkeys(error.expected for error in problems)),
             remedy="; ".join(dict.fromkeys(error.remedy for error in problems)),
         )
-    return settings  # type: ignore[no-any-return]
+    return settings
 
 
 def _build(cls: Any, mapping: Mapping[str, Any], prefix: str, problems: list[SettingsError]) -> Any:
@@ -104,11 +104,15 @@ def _build(cls: Any, mapping: Mapping[str, Any], prefix: str, problems: list[Set
             continue
         values[name] = _convert(hints[name], value, f"{prefix}{name}", problems)
     for field in dataclasses.fields(cls):
-        has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        has_default = (
+            field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        )
         if field.name not in mapping and not has_default:
             problems.append(
                 SettingsError(
-                    found=f"no setting {prefix}{field.name}", expected="a value for it", remedy=f"set {prefix}{field.name}"
+                    found=f"no setting {prefix}{field.name}",
+                    expected="a value for it",
+                    remedy=f"set {prefix}{field.name}",
                 )
             )
     if len(problems) > known_before:
@@ -129,7 +133,9 @@ def _convert(hint: Any, value: Any, name: str, problems: list[SettingsError]) ->
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return _build(hint, value, f"{name}.", problems)
     if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(arguments[0], item, f"{name}[{index}]", problems) for index, item in enumerate(value))
+        return tuple(
+            _convert(arguments[0], item, f"{name}[{index}]", problems) for index, item in enumerate(value)
+        )
     if origin is Literal and value in arguments:
         return value
     if hint is float and type(value) in (int, float):

@@ -6,7 +6,7 @@ Genomes become a corpus, the corpus a language model, adapted to the labeled seq
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,10 +32,22 @@ from genolm.files import atomic_folder, compute_fingerprint, compute_sha256, rea
 from genolm.metrics import compute_classification_report
 from genolm.progress import Reporter
 from genolm.tokenization.scheme import KmerScheme
-from genolm.training.causal_lm import AdaptSettings, PretrainCausalSettings, adapt, cut_windows, pretrain_causal
+from genolm.training.causal_lm import (
+    AdaptSettings,
+    PretrainCausalSettings,
+    adapt,
+    cut_windows,
+    pretrain_causal,
+)
 from genolm.training.classifier import FinetuneSettings, finetune
 
 MIN_EXCLUDED_BP = 16
+CONTROL_NAMES = {
+    "gc": "control: GC fraction",
+    "kmer": "control: k-mers",
+    "position": "control: positions",
+    "kmer_position": "control: k-mers + positions",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +62,9 @@ class Recipe:
     pretrain: PretrainCausalSettings = field(default_factory=PretrainCausalSettings)
     adapt: AdaptSettings = field(default_factory=AdaptSettings)
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
-    scratch: FinetuneSettings = field(default_factory=FinetuneSettings)  # the same network from random weights
+    scratch: FinetuneSettings = field(
+        default_factory=FinetuneSettings
+    )  # the same network from random weights
 
     def __post_init__(self) -> None:
         """Check what the parts cannot check for themselves."""
@@ -108,7 +122,12 @@ def run_pipeline(recipe: Recipe, output: Path, *, reporter: Reporter | None = No
     _ensure_corpus(recipe, corpus, data, reporter)
     language_models = [_score_markov(corpus, output / "markov.json", recipe, scheme, reporter)]
     genome_lm = pretrain_causal(
-        corpus, output / "genome-lm", scheme=scheme, settings=recipe.pretrain, seed=recipe.seed, reporter=reporter
+        corpus,
+        output / "genome-lm",
+        scheme=scheme,
+        settings=recipe.pretrain,
+        seed=recipe.seed,
+        reporter=reporter,
     )
     language_models.append(
         LanguageModelRow(
@@ -184,7 +203,9 @@ def _ensure_corpus(recipe: Recipe, folder: Path, data: LabeledData, reporter: Re
         for sequence in data.select(split).sequences
         if len(sequence) >= MIN_EXCLUDED_BP
     ]
-    identity = compute_fingerprint([[compute_sha256(path) for path in genomes], asdict(recipe.corpus), held_out])
+    identity = compute_fingerprint(
+        [[compute_sha256(path) for path in genomes], asdict(recipe.corpus), held_out]
+    )
     marker = folder.parent / "corpus.fingerprint.json"
     if (folder / "corpus.json").is_file():
         if not marker.is_file() or read_json(marker) != identity:
@@ -215,12 +236,16 @@ def _score_markov(
     corpus: Path, path: Path, recipe: Recipe, scheme: KmerScheme, reporter: Reporter
 ) -> LanguageModelRow:
     """Return the best order-k Markov model, scored on the same windows as the language model."""
-    key = compute_fingerprint([read_corpus_info(corpus)["splits"], recipe.pretrain.eval_window_bp, scheme.name])
+    key = compute_fingerprint(
+        [read_corpus_info(corpus)["splits"], recipe.pretrain.eval_window_bp, scheme.name]
+    )
 
     def compute() -> dict[str, Any]:
         pieces = {
             split: cut_windows(
-                load_corpus_bases(corpus, split), window_bp=recipe.pretrain.eval_window_bp, min_bp=scheme.k + 1
+                load_corpus_bases(corpus, split),
+                window_bp=recipe.pretrain.eval_window_bp,
+                min_bp=scheme.k + 1,
             )
             for split in ("validation", "test")
         }
@@ -243,13 +268,17 @@ def _score_markov(
 
 def _fit_controls(data: LabeledData, path: Path, reporter: Reporter) -> list[ClassifierRow]:
     """Return the controls' rows."""
-    splits = [LabeledSplit(part.sequences, part.labels) for part in map(data.select, ("train", "validation", "test"))]
+    splits = [
+        LabeledSplit(part.sequences, part.labels)
+        for part in map(data.select, ("train", "validation", "test"))
+    ]
     key = compute_fingerprint([[part.sequences, part.labels.tolist()] for part in splits])
 
     def compute() -> list[dict[str, Any]]:
         return [
             {
-                "name": control.description,
+                "name": CONTROL_NAMES[control.name],
+                "description": control.description,
                 "settings": control.settings,
                 "validation": compute_classification_report(splits[1].labels, control.validation_scores),
                 "test": compute_classification_report(splits[2].labels, control.test_scores),
@@ -287,8 +316,3 @@ def _copy_model(source: Path, target: Path) -> None:
         for file in source.iterdir():
             if file.is_file() and file.name != "training_log.jsonl":
                 shutil.copy2(file, temporary / file.name)
-
-
-def replace_inputs(recipe: Recipe, *, genomes: Sequence[Path], data: Path, seed: int) -> Recipe:
-    """Return the recipe with other genomes and labeled data."""
-    return replace(recipe, genomes=tuple(map(str, genomes)), data=str(data), seed=seed)

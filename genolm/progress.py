@@ -38,7 +38,11 @@ class _LineTask(Task):
         if now_s - self.shown_s >= LINE_INTERVAL_S:
             self.shown_s = now_s
             elapsed_s = now_s - self.started_s
-            print(f"  {self.title}: {completed}/{self.total}  {elapsed_s:.0f} s  {text}", file=sys.stderr, flush=True)
+            print(
+                f"  {self.title}: {completed}/{self.total}  {elapsed_s:.0f} s  {text}",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 class LineReporter(Reporter):
@@ -80,7 +84,14 @@ class RichReporter(Reporter):
     @contextmanager
     def task(self, title: str, *, total: int) -> Iterator[Task]:
         """Show a bar with the share done, the time left and the task's text."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         columns = (
             TextColumn("  {task.description:<28}"),

@@ -11,7 +11,9 @@ from genolm.progress import Reporter, build_reporter
 
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the recipe, such as pretrain.tokens=1000000."),
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Change a setting of the recipe, such as pretrain.tokens=1000000."
+    ),
 ]
 RecipeOption = Annotated[str, typer.Option(help="Settings: the name of a shipped recipe, or a YAML file.")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed of every random choice.  [default: the recipe's]")]
@@ -30,7 +32,7 @@ def open_reporter() -> Reporter:
 
 
 def print_table(rows: Sequence[tuple[str, ...]], *, title: str) -> None:
-    """Print a table to the output stream; the first row is the header, all columns but the first are numbers."""
+    """Print a table to the output stream; the first row is the header, the first column text."""
     from rich.console import Console
     from rich.table import Table
 

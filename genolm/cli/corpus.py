@@ -13,7 +13,9 @@ def build(
     output: OutputOption,
     exclude: Annotated[
         list[Path] | None,
-        typer.Option(help="What no model may see: intervals (.bed) or sequences (FASTA, CSV, ...), both strands."),
+        typer.Option(
+            help="What no model may see: intervals (.bed) or sequences (FASTA, CSV, ...), both strands."
+        ),
     ] = None,
     exclude_margin_bp: Annotated[int, typer.Option(help="Bases also cut on both sides of each of them.")] = 0,
     recipe: RecipeOption = "quickstart",

@@ -12,9 +12,13 @@ ModelOption = Annotated[Path, typer.Option(help="Folder of a classifier.")]
 
 
 def predict(
-    sequences: Annotated[Path, typer.Argument(help="FASTA, CSV, TSV, JSONL or Parquet with a sequence column.")],
+    sequences: Annotated[
+        Path, typer.Argument(help="FASTA, CSV, TSV, JSONL or Parquet with a sequence column.")
+    ],
     model: ModelOption,
-    output: Annotated[Path | None, typer.Option(help="TSV file to write.  [default: the output stream]")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="TSV file to write.  [default: the output stream]")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sequences at a time.")] = 64,
 ) -> None:
     """Write a table of class probabilities, one line per sequence."""
@@ -40,7 +44,9 @@ def predict(
 def evaluate(
     data: Annotated[str, typer.Argument(help="Labeled sequences: CSV, TSV, FASTA, JSONL or Parquet.")],
     model: ModelOption,
-    split: Annotated[str | None, typer.Option(help="Only this split.  [default: test, or all if there is none]")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Only this split.  [default: test, or all if there is none]")
+    ] = None,
 ) -> None:
     """Show a classifier's metrics on labeled sequences, with 95 % intervals, as JSON."""
     import json

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def run(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe (quickstart, quickstart_debug) or a YAML file.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A shipped recipe (quickstart, quickstart_debug) or a YAML file.")
+    ],
     output: Annotated[Path | None, typer.Option(help="Folder to write.  [default: runs/RECIPE]")] = None,
     seed: SeedOption = None,
     settings: SetOption = None,
@@ -27,14 +29,16 @@ def run(
 
 
 def ulmfit(
-    genome: Annotated[list[Path], typer.Option(help="FASTA file, plain or gzipped; may be given several times.")],
+    genome: Annotated[
+        list[Path], typer.Option(help="FASTA file, plain or gzipped; may be given several times.")
+    ],
     data: Annotated[str, typer.Option(help="Labeled sequences: CSV, TSV, FASTA, JSONL or Parquet.")],
     output: OutputOption,
     recipe: RecipeOption = "quickstart",
     seed: SeedOption = None,
     settings: SetOption = None,
 ) -> None:
-    """Your genomes and labeled sequences through the three stages of ULMFiT, to a classifier and its table."""
+    """Take your genomes and labeled sequences through the three stages of ULMFiT to a classifier."""
     from dataclasses import replace
 
     from genolm.pipeline import load_recipe, run_pipeline
@@ -55,11 +59,13 @@ def _print_result(result: "PipelineResult") -> None:
 
     report = result.report
     print_table(
-        build_classifier_table(report), title=f"Test split, {report.num_test:,} sequences (* chosen on validation)"
+        build_classifier_table(report),
+        title=f"Test split, {report.num_test:,} sequences (* chosen on validation)",
     )
     print_table(build_language_model_table(report), title="Held-out sequence (a uniform model scores 2)")
     chosen, control = report.find_chosen(), report.find_best_control()
-    print(f"strongest control: {control.name}, MCC {control.test['mcc']:.3f}; chosen model: {chosen.test['mcc']:.3f}")
+    print(f"strongest {control.name}, MCC {control.test['mcc']:.3f}")
+    print(f"chosen model: {chosen.name}, MCC {chosen.test['mcc']:.3f}")
     print(f"model folder: {result.model_folder}\n")
     print("from transformers import pipeline")
     print(f'classify = pipeline("text-classification", "{result.model_folder}", trust_remote_code=True)')

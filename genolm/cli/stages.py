@@ -40,7 +40,9 @@ def causal(
 
 def adapt(
     pretrained: Annotated[Path, typer.Option(help="Folder of a language model.")],
-    data: Annotated[str, typer.Option(help="Target sequences with train and validation splits; labels are not read.")],
+    data: Annotated[
+        str, typer.Option(help="Target sequences with train and validation splits; labels are not read.")
+    ],
     output: OutputOption,
     recipe: RecipeOption = "quickstart",
     seed: SeedOption = None,
@@ -68,8 +70,12 @@ def adapt(
 def finetune(
     data: DataOption,
     output: OutputOption,
-    pretrained: Annotated[Path | None, typer.Option(help="Folder of a language model; without it: from scratch.")] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="Scheme, from scratch only.  [default: the recipe's]")] = None,
+    pretrained: Annotated[
+        Path | None, typer.Option(help="Folder of a language model; without it: from scratch.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Scheme, from scratch only.  [default: the recipe's]")
+    ] = None,
     recipe: RecipeOption = "quickstart",
     seed: SeedOption = None,
     settings: SetOption = None,

@@ -8,7 +8,9 @@ import typer
 
 def build(
     scheme: Annotated[str, typer.Argument(help="kmer_k{k}_s{stride}, such as kmer_k6_s1.")],
-    output: Annotated[Path, typer.Option(help="Folder to write tokenizer.json and tokenizer_config.json to.")],
+    output: Annotated[
+        Path, typer.Option(help="Folder to write tokenizer.json and tokenizer_config.json to.")
+    ],
 ) -> None:
     """Write a tokenizer folder that AutoTokenizer loads, with or without genolm."""
     from genolm.tokenization.scheme import KmerScheme

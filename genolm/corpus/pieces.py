@@ -35,6 +35,8 @@ class CorpusSettings:
     """bp; a longer stretch becomes several rows of nearly equal length"""
     min_piece_bp: int = 500
     """bp; a shorter stretch is left out"""
+    exclude_from: Literal["all", "train"] = "all"
+    """which splits lose what is excluded; with train, the held-out splits keep their stretches whole"""
 
     def __post_init__(self) -> None:
         """Check the settings; lists, as YAML gives them, become tuples.
@@ -48,6 +50,8 @@ class CorpusSettings:
                 if isinstance(value, str):
                     raise _build_error(field.name, value, "a list", f"write [{value}]")
                 object.__setattr__(self, field.name, tuple(value))
+        if self.exclude_from not in ("all", "train"):
+            raise _build_error("exclude_from", self.exclude_from, "all or train", "choose one of the two")
         if self.split not in ("blocks", "contigs", "none"):
             raise _build_error("split", self.split, "blocks, contigs or none", "choose one of the three")
         for name in ("block_bp", "block_modulus", "min_piece_bp"):
@@ -109,21 +113,24 @@ def plan_pieces(codes: Codes, *, contig: str, settings: CorpusSettings, cuts: In
         codes: uint8 [bp], base codes.
         contig: record id; decides the split when whole contigs are held out.
         settings: how to cut and split.
-        cuts: int64 [n, 2], what must not be in any row; in any order.
+        cuts: int64 [n, 2], what must not be in any row (of the train split, if exclude_from is train); in
+            any order.
 
     Returns:
         The rows; their bp and the three counts add up to the length of the contig.
     """
     known = find_known_stretches(codes)
-    kept = subtract_intervals(known, cuts)
+    uncut = subtract_intervals(known, cuts)
     pieces = {}
-    dropped_short_bp = 0
+    dropped_short_bp = kept_bp = 0
     for split, spans in compute_split_spans(len(codes), contig=contig, settings=settings).items():
-        stretches = intersect_intervals(kept, spans)
+        is_cut = settings.exclude_from == "all" or split == "train"
+        stretches = intersect_intervals(uncut if is_cut else known, spans)
+        kept_bp += int(_count_bp(stretches))
         is_short = _count_bp(stretches, axis=1) < settings.min_piece_bp
         dropped_short_bp += int(_count_bp(stretches[is_short]))
         pieces[split] = cut_evenly(stretches[~is_short], max_piece_bp=settings.max_piece_bp)
-    known_bp, kept_bp = int(_count_bp(known)), int(_count_bp(kept))
+    known_bp = int(_count_bp(known))
     return PiecePlan(pieces, len(codes) - known_bp, known_bp - kept_bp, dropped_short_bp)
 
 

@@ -21,7 +21,7 @@ Returns:
 """
 
 
-class SequenceClassificationMetric(evaluate.Metric):  # type: ignore[misc]
+class SequenceClassificationMetric(evaluate.Metric):
     """Compute the metrics of `genolm.metrics` through `evaluate`, offline: make one, no `evaluate.load`.
 
     `SequenceClassificationMetric().compute(predictions=probabilities, references=labels)`; `add_batch` and

@@ -50,7 +50,7 @@ def choose_network(rows: Sequence[ClassifierRow]) -> str:
 def build_classifier_table(report: AblationReport) -> list[tuple[str, ...]]:
     """Return the table's cells, header first."""
     header = ("model", "accuracy", "MCC", "95 % interval", "AUROC", "validation MCC")
-    rows = [header]
+    rows: list[tuple[str, ...]] = [header]
     for row in report.classifiers:
         low, high = row.test["ci95"]["mcc"]
         rows.append(
@@ -68,7 +68,7 @@ def build_classifier_table(report: AblationReport) -> list[tuple[str, ...]]:
 
 def build_language_model_table(report: AblationReport) -> list[tuple[str, ...]]:
     """Return the table's cells, header first."""
-    rows = [("language model", "bits per base, test", "validation")]
+    rows: list[tuple[str, ...]] = [("language model", "bits per base, test", "validation")]
     for row in report.language_models:
         rows.append((row.name, f"{row.test_bits_per_base:.3f}", f"{row.validation_bits_per_base:.3f}"))
     return rows

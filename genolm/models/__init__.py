@@ -16,8 +16,8 @@ AutoModel.register(AwdLstmConfig, AwdLstmModel)
 AutoModelForCausalLM.register(AwdLstmConfig, AwdLstmForCausalLM)
 AutoModelForSequenceClassification.register(AwdLstmConfig, AwdLstmForSequenceClassification)
 
-# With these, save_pretrained copies the modeling file into the folder and names its classes in config.json, so
-# that the folder loads without genolm, given trust_remote_code=True.
+# With these, save_pretrained copies the modeling file into the folder and names its classes in config.json,
+# so that the folder loads without genolm, given trust_remote_code=True.
 AwdLstmConfig.register_for_auto_class()
 AwdLstmModel.register_for_auto_class("AutoModel")
 AwdLstmForCausalLM.register_for_auto_class("AutoModelForCausalLM")

@@ -1,14 +1,15 @@
 """AWD-LSTM language model and sequence classifier for DNA tokens (Merity et al. 2017, arXiv 1708.02182; Howard
-and Ruder 2018, arXiv 1801.06146), as transformers models in one file, so that a published folder can carry it.
+and Ruder 2018, arXiv 1801.06146), as transformers models in one file that a published folder can carry.
 
-Shapes: B batch, T tokens, D embedding width (also the width of the last hidden state), H width of an inner LSTM
-layer, V vocabulary, S successors (4 ** stride), C classes.
+Shapes: B batch, T tokens, D embedding width (also that of the last hidden state), F features of any layer,
+V vocabulary, N = B * T, S successors (4 ** stride), C classes, P = 3 * D pooled features.
 
 The hidden state is passed in and returned, never kept in the module. Padding stands on the right, where a
 one-directional network cannot see it, so an output never depends on the other sequences of a batch.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -97,7 +98,7 @@ class AwdLstmConfig(PretrainedConfig):
 
 @dataclass
 class AwdLstmModelOutput(ModelOutput):
-    """Hidden states of the last layer, [B, T, D], and the state (h, c) of every layer after the last token."""
+    """Hidden states of the last layer, [B, T, D], and each layer's state (h, c) after the last token."""
 
     last_hidden_state: Tensor | None = None
     state: LstmState | None = None
@@ -160,10 +161,11 @@ class AwdLstmModel(AwdLstmPreTrainedModel):
     def __init__(self, config: AwdLstmConfig):
         super().__init__(config)
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
-        widths = [config.embedding_size] + [config.lstm_size] * (config.num_layers - 1) + [config.embedding_size]
+        widths = (
+            [config.embedding_size] + [config.lstm_size] * (config.num_layers - 1) + [config.embedding_size]
+        )
         self.lstm_layers = nn.ModuleList(
-            nn.LSTM(width_in, width_out, batch_first=True)
-            for width_in, width_out in zip(widths[:-1], widths[1:], strict=True)
+            nn.LSTM(width_in, width_out, batch_first=True) for width_in, width_out in pairwise(widths)
         )
         self.post_init()
 
@@ -214,7 +216,9 @@ class AwdLstmModel(AwdLstmPreTrainedModel):
             state = (zeros, zeros)
         weight_hh = drop_weights(lstm.weight_hh_l0, self.config.weight_dropout, self.training)
         weights = [lstm.weight_ih_l0, weight_hh, lstm.bias_ih_l0, lstm.bias_hh_l0]
-        hidden, last_h, last_c = torch._VF.lstm(x_BTF, state, weights, True, 1, 0.0, self.training, False, True)
+        hidden, last_h, last_c = torch._VF.lstm(
+            x_BTF, state, weights, True, 1, 0.0, self.training, False, True
+        )
         return hidden, (last_h, last_c)
 
 
@@ -255,8 +259,8 @@ class AwdLstmForCausalLM(AwdLstmPreTrainedModel):
             input_ids: [B, T].
             attention_mask: [B, T]; labels of padding are not scored.
             labels: [B, T], the input ids again; shifted here, as transformers does.
-            shift_labels: [B, T] instead, already shifted: the token that follows `input_ids[:, t]`. A label of
-                -100 is not scored, nor with the successor softmax one that cannot follow by overlap.
+            shift_labels: [B, T] instead, already shifted: the token that follows `input_ids[:, t]`. A label
+                of -100 is not scored, nor with the successor softmax one that cannot follow by overlap.
             state: of the stream so far.
         """
         output = self.awd_lstm(input_ids, state=state)
@@ -267,13 +271,17 @@ class AwdLstmForCausalLM(AwdLstmPreTrainedModel):
                 labels = labels.masked_fill(attention_mask == 0, IGNORED_LABEL)
             shift_labels = F.pad(labels[:, 1:], (0, 1), value=IGNORED_LABEL)
         if shift_labels is None:
-            return AwdLstmCausalLMOutput(logits=self._compute_logits(dropped_BTD, input_ids), state=output.state)
+            return AwdLstmCausalLMOutput(
+                logits=self._compute_logits(dropped_BTD, input_ids), state=output.state
+            )
         if self.config.successor_softmax:
             loss, num_scored = self._compute_successor_loss(dropped_BTD, input_ids, shift_labels)
         else:
             num_scored = (shift_labels != IGNORED_LABEL).sum()
             logits_NV = self.decoder(dropped_BTD).flatten(0, 1).float()
-            nats = F.cross_entropy(logits_NV, shift_labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum")
+            nats = F.cross_entropy(
+                logits_NV, shift_labels.flatten(), ignore_index=IGNORED_LABEL, reduction="sum"
+            )
             loss = nats / num_scored.clamp(min=1)
         if self.training:
             loss = loss + self._compute_activation_penalty(hidden_BTD, dropped_BTD)
@@ -371,7 +379,9 @@ class AwdLstmForSequenceClassification(AwdLstmPreTrainedModel):
         hidden_BTD = self.awd_lstm(input_ids).last_hidden_state
         config = self.config
         real_BT = (input_ids != config.cls_token_id) & (input_ids != config.sep_token_id)
-        real_BT = real_BT & (input_ids != config.pad_token_id if attention_mask is None else attention_mask.bool())
+        real_BT = real_BT & (
+            input_ids != config.pad_token_id if attention_mask is None else attention_mask.bool()
+        )
         logits_BC = self.head(pool_last_max_mean(hidden_BTD.float(), real_BT)).float()
         loss = None if labels is None else self._compute_loss(logits_BC, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits_BC)

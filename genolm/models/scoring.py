@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from transformers import PreTrainedModel
 
 from genolm.tokenization.encoder import TokenIds, pad_batch
 
 
 def compute_probabilities(
-    model: nn.Module,
+    model: PreTrainedModel,
     token_ids: Sequence[TokenIds],
     *,
     batch_size: int = 64,
@@ -22,7 +22,8 @@ def compute_probabilities(
     `on_batch` is told how many sequences are done.
     """
     device = next(model.parameters()).device
-    probabilities = np.empty((len(token_ids), model.config.num_labels), dtype=np.float32)
+    num_labels: int = model.config.num_labels
+    probabilities = np.empty((len(token_ids), num_labels), dtype=np.float32)
     for start in range(0, len(token_ids), batch_size):
         batch = pad_batch(token_ids[start : start + batch_size])
         with torch.no_grad():

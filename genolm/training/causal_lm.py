@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from genolm.alphabet import Codes
 from genolm.corpus.bases import CorpusBases, get_bases_path, load_corpus_bases, read_corpus_info
@@ -52,7 +53,7 @@ class DropoutSettings:
     weight: float = 0.2
     output: float = 0.1
 
-    def build_config(self) -> dict[str, float]:
+    def build_config(self) -> dict[str, Any]:
         """Return the entries of an AwdLstmConfig."""
         names = ("embedding", "input", "hidden", "weight", "output")
         return {f"{name}_dropout": self.multiplier * getattr(self, name) for name in names}
@@ -80,7 +81,8 @@ class PretrainCausalSettings:
         """Check the ranges."""
         if self.tokens < 1 or self.evaluations < 1 or self.learning_rate <= 0:
             raise SettingsError(
-                found=f"tokens {self.tokens}, evaluations {self.evaluations}, learning_rate {self.learning_rate}",
+                found=f"tokens {self.tokens}, evaluations {self.evaluations}, "
+                f"learning_rate {self.learning_rate}",
                 expected="tokens and evaluations of at least 1 and a positive learning_rate",
                 remedy="correct the pretraining settings",
             )
@@ -101,7 +103,7 @@ class AdaptSettings:
 
 
 class LanguageModelScore(NamedTuple):
-    """How well new bases are predicted: loss in nats per token, bits per base, and how many bases were scored."""
+    """How well new bases are predicted: loss in nats per token, bits per base, and how many were scored."""
 
     loss: float
     bits_per_base: float
@@ -128,7 +130,11 @@ def pretrain_causal(
         output,
         command="pretrain causal",
         settings={**asdict(settings), "tokenizer": scheme.name, "seed": seed},
-        inputs={"corpus": compute_fingerprint({split: compute_sha256(get_bases_path(corpus, split)) for split in corpus_info["splits"]})},
+        inputs={
+            "corpus": compute_fingerprint(
+                {split: compute_sha256(get_bases_path(corpus, split)) for split in corpus_info["splits"]}
+            )
+        },
     )
     if metrics := read_finished_metrics(output):
         return metrics
@@ -136,7 +142,11 @@ def pretrain_causal(
     stream = TokenStream(bases.codes, bases.row_starts, scheme=scheme, settings=settings.stream, seed=seed)
     step_tokens = settings.stream.lanes * settings.stream.bptt_tokens
     num_steps = math.ceil(settings.tokens / step_tokens)
-    held_out = {split: load_corpus_bases(corpus, split) for split in ("validation", "test") if split in corpus_info["splits"]}
+    held_out = {
+        split: load_corpus_bases(corpus, split)
+        for split in ("validation", "test")
+        if split in corpus_info["splits"]
+    }
     if "validation" not in held_out:
         raise DataError(
             found=f"no validation split in {corpus}",
@@ -144,7 +154,9 @@ def pretrain_causal(
             remedy="build the corpus with split: blocks",
         )
     windows = cut_windows(held_out["validation"], window_bp=settings.eval_window_bp, min_bp=scheme.k + 1)
-    watched = _encode_windows(windows[:: math.ceil(settings.eval_window_bp * len(windows) / settings.eval_max_bp)], scheme)
+    watched = _encode_windows(
+        windows[:: math.ceil(settings.eval_window_bp * len(windows) / settings.eval_max_bp)], scheme
+    )
     model = build_causal_lm(scheme, settings, seed=seed)
 
     def build_input(step: int) -> StepInput:
@@ -152,7 +164,7 @@ def pretrain_causal(
         inputs = {"input_ids": batch.input_ids, "shift_labels": batch.shift_labels}
         return StepInput(inputs, batch.input_ids.numel(), keeps_carry=not batch.starts_epoch)
 
-    def evaluate(current: nn.Module) -> dict[str, float]:
+    def evaluate(current: PreTrainedModel) -> dict[str, float]:
         return compute_lm_score(current, watched, scheme=scheme)._asdict()
 
     outcome = run_training(
@@ -216,11 +228,13 @@ def adapt(
     if metrics := read_finished_metrics(output):
         return metrics
     model = AwdLstmForCausalLM.from_pretrained(pretrained, **settings.dropout.build_config())
-    batches = SequenceBatches(encode_sequences(train_sequences, scheme), batch_size=settings.batch_size, seed=seed)
+    batches = SequenceBatches(
+        encode_sequences(train_sequences, scheme), batch_size=settings.batch_size, seed=seed
+    )
     held_out = encode_sequences(validation_sequences, scheme)
     before = _describe_score(model, held_out, scheme)
 
-    def evaluate(current: nn.Module) -> dict[str, float]:
+    def evaluate(current: PreTrainedModel) -> dict[str, float]:
         return compute_lm_score(current, held_out, scheme=scheme)._asdict()
 
     outcome = run_training(
@@ -274,9 +288,11 @@ def build_causal_lm(scheme: KmerScheme, settings: PretrainCausalSettings, *, see
 
 
 def cut_windows(bases: CorpusBases, *, window_bp: int, min_bp: int) -> list[Codes]:
-    """Cut every stretch of a corpus into windows of `window_bp` base codes; rests under `min_bp` are left out."""
+    """Cut every stretch into windows of `window_bp` base codes; rests under `min_bp` are left out."""
     windows = [
-        piece[start : start + window_bp] for piece in bases.iter_pieces() for start in range(0, len(piece), window_bp)
+        piece[start : start + window_bp]
+        for piece in bases.iter_pieces()
+        for start in range(0, len(piece), window_bp)
     ]
     return [window for window in windows if len(window) >= min_bp]
 
@@ -305,7 +321,9 @@ def compute_lm_score(
             expected=f"at least one sequence of {scheme.k + scheme.stride} known bases",
             remedy="check the validation split",
         )
-    return LanguageModelScore(nats / tokens, bits_per_base(nats, tokens * scheme.stride), tokens * scheme.stride)
+    return LanguageModelScore(
+        nats / tokens, bits_per_base(nats, tokens * scheme.stride), tokens * scheme.stride
+    )
 
 
 def _describe_score(model: nn.Module, token_ids: Sequence[TokenIds], scheme: KmerScheme) -> dict[str, float]:
@@ -315,5 +333,6 @@ def _describe_score(model: nn.Module, token_ids: Sequence[TokenIds], scheme: Kme
 
 def _encode_windows(windows: Iterable[Codes], scheme: KmerScheme) -> list[TokenIds]:
     return [
-        np.concatenate([[CLS_ID], encode_codes(window, scheme), [SEP_ID]], dtype=np.int32) for window in windows
+        np.concatenate([[CLS_ID], encode_codes(window, scheme), [SEP_ID]], dtype=np.int32)
+        for window in windows
     ]

@@ -1,8 +1,8 @@
 """Checkpoints that are whole or absent, and verified before they are used.
 
-A checkpoint is a folder `checkpoint-N` with weights, optimizer state and the carried hidden state as safetensors,
-`state.json`, and `manifest.json` with the sha256 of each of them. It is written under a temporary name and
-renamed; older ones are removed only after that.
+A checkpoint is a folder `checkpoint-N` with weights, optimizer state and the carried hidden state as
+safetensors, `state.json`, and `manifest.json` with the sha256 of each of them. It is written under a
+temporary name and renamed; older ones are removed only after that.
 """
 
 import logging
@@ -107,10 +107,13 @@ def load_checkpoint(
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             prefix = names[parameter] + "/"
-            state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+            state = {
+                key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+            }
             if state:
                 optimizer.state[parameter] = {
-                    key: value.to(parameter.device) if key != "step" else value for key, value in state.items()
+                    key: value.to(parameter.device) if key != "step" else value
+                    for key, value in state.items()
                 }
     carry_path = checkpoint.folder / "carry.safetensors"
     return (_load_carry(carry_path, model) if carry_path.is_file() else None), checkpoint.state
@@ -130,11 +133,12 @@ def _load_carry(path: Path, model: nn.Module) -> Carry:
     num_layers = 1 + max(int(name.split(".")[0]) for name in tensors)
     num_parts = len(tensors) // num_layers
     return tuple(
-        tuple(tensors[f"{layer}.{part}"].to(device) for part in range(num_parts)) for layer in range(num_layers)
+        tuple(tensors[f"{layer}.{part}"].to(device) for part in range(num_parts))
+        for layer in range(num_layers)
     )
 
 
-def _name_parameters(model: nn.Module) -> dict[nn.Parameter, str]:
+def _name_parameters(model: nn.Module) -> dict[Any, str]:
     return {parameter: name for name, parameter in model.named_parameters()}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from transformers import PreTrainedModel
 
 from genolm.corpus.labeled import LabeledData
 from genolm.errors import DataError, SettingsError
@@ -43,7 +43,7 @@ class FinetuneSettings:
     group_factor: float = 2.6  # each layer group learns this many times slower than the one above it
     schedule: ScheduleName = "slanted_triangular"
     batch_size: int = 64  # sequences
-    monitor: str = "auroc"  # figure of the validation split that chooses the epoch: auroc, mcc, accuracy or loss
+    monitor: str = "auroc"  # what chooses the epoch, on validation: auroc, mcc, accuracy or loss
     patience: int = 0  # epochs without a gain on validation before it stops; 0 means never
     classifier_dropout: float = 0.2  # before the head
     dropout: DropoutSettings = field(default_factory=DropoutSettings)
@@ -56,7 +56,7 @@ class FinetuneSettings:
         if not self.phases or self.batch_size < 1 or self.monitor not in monitors:
             raise SettingsError(
                 found=f"{len(self.phases)} phases, batch_size {self.batch_size}, monitor {self.monitor!r}",
-                expected=f"at least one phase, batch_size of at least 1, monitor one of {', '.join(monitors)}",
+                expected=f"a phase or more, batch_size of at least 1, monitor one of {', '.join(monitors)}",
                 remedy="correct the finetune settings",
             )
 
@@ -112,11 +112,14 @@ def finetune(
     model = _build_classifier(scheme, settings, data.label_names, pretrained=pretrained, seed=seed)
     train, validation = data.select("train"), data.select("validation")
     batches = SequenceBatches(
-        encode_sequences(train.sequences, scheme), batch_size=settings.batch_size, seed=seed, labels=train.labels
+        encode_sequences(train.sequences, scheme),
+        batch_size=settings.batch_size,
+        seed=seed,
+        labels=train.labels,
     )
     held_out = encode_sequences(validation.sequences, scheme)
 
-    def evaluate(current: nn.Module) -> dict[str, float]:
+    def evaluate(current: PreTrainedModel) -> dict[str, float]:
         probabilities = compute_probabilities(current, held_out)
         figures = compute_classification_metrics(validation.labels, select_scores(probabilities))
         return {
@@ -164,7 +167,7 @@ def _build_classifier(
     seed: int,
 ) -> AwdLstmForSequenceClassification:
     torch.manual_seed(seed)
-    changes = {
+    changes: dict[str, Any] = {
         **settings.dropout.build_config(),
         "classifier_dropout": settings.classifier_dropout,
         "id2label": dict(enumerate(label_names)),

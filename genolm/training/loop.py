@@ -1,8 +1,8 @@
 """The one training loop: it knows batches, rates and checkpoints, and nothing of genomes.
 
-A job says what to learn; `run_training` runs it under Accelerate, evaluates, keeps the best weights, stops early,
-writes verified checkpoints, and continues from the newest good one. Killed at any moment and started again, it ends
-with the same weights, bit for bit, on the same machine and number of threads.
+A job says what to learn; `run_training` runs it under Accelerate, evaluates, keeps the best weights, stops
+early, writes verified checkpoints, and continues from the newest good one. Killed at any moment and started
+again, it ends with the same weights, bit for bit, on the same machine and number of threads.
 """
 
 import json
@@ -17,6 +17,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from genolm.errors import SettingsError, TrainingError
 from genolm.progress import Reporter, Task
@@ -72,7 +73,7 @@ class TrainingJob:
     title: str
     build_input: Callable[[int], StepInput]  # of a step number, and of nothing else
     schedule: PhasedSchedule
-    evaluate: Callable[[nn.Module], dict[str, float]]
+    evaluate: Callable[[PreTrainedModel], dict[str, float]]
     monitor: str  # name of the evaluated figure that chooses the best weights
     larger_is_better: bool
     eval_every_steps: int
@@ -119,7 +120,9 @@ def choose_precision(precision: Precision) -> str:
         return precision
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-    has_bf16 = torch.cpu._is_avx512_bf16_supported() if hasattr(torch.cpu, "_is_avx512_bf16_supported") else False
+    has_bf16 = (
+        torch.cpu._is_avx512_bf16_supported() if hasattr(torch.cpu, "_is_avx512_bf16_supported") else False
+    )
     return "bf16" if has_bf16 else "no"
 
 
@@ -132,9 +135,9 @@ def build_accelerator(precision: Precision) -> Accelerator:
 
 
 def build_optimizer(model: nn.Module, settings: LoopSettings) -> torch.optim.AdamW:
-    """Return AdamW with two parameter groups for each layer group: matrices with weight decay, the rest without."""
+    """Return AdamW with two groups for each layer group: matrices with weight decay, the rest without."""
     groups = []
-    for layer_group in model.layer_groups():
+    for layer_group in model.layer_groups():  # type: ignore[operator]
         for decayed in (True, False):
             parameters = [parameter for parameter in layer_group if (parameter.ndim > 1) == decayed]
             groups.append({"params": parameters, "weight_decay": settings.weight_decay if decayed else 0.0})
@@ -169,7 +172,8 @@ def run_training(
     accelerator = build_accelerator(settings.precision)
     optimizer = build_optimizer(model, settings)
     prepared, optimizer = accelerator.prepare(model, optimizer)
-    progress, carry = _Progress(), None
+    progress = _Progress()
+    carry: Carry = None
     if checkpoint := find_checkpoint(run_folder):
         carry, state = load_checkpoint(checkpoint, model=model, optimizer=optimizer.optimizer)
         progress = _Progress(**state)
@@ -220,9 +224,8 @@ def _take_step(
     torch.manual_seed(mix_seed(seed, progress.step))
     step_input = job.build_input(progress.step)
     inputs = {name: tensor.to(accelerator.device) for name, tensor in step_input.inputs.items()}
-    if job.stateful:
-        inputs["state"] = carry if step_input.keeps_carry else None
-    output = model(**inputs)
+    state = {"state": carry if step_input.keeps_carry else None} if job.stateful else {}
+    output = model(**inputs, **state)
     loss = output.loss.item()
     if not math.isfinite(loss):
         raise TrainingError(
@@ -236,7 +239,9 @@ def _take_step(
     optimizer.zero_grad()
     progress.step += 1
     progress.units += step_input.units
-    new_carry = tuple(tuple(part.detach() for part in layer) for layer in output.state) if job.stateful else None
+    new_carry = (
+        tuple(tuple(part.detach() for part in layer) for layer in output.state) if job.stateful else None
+    )
     return new_carry, loss
 
 
@@ -251,7 +256,7 @@ def _load_best(run_folder: Path, model: nn.Module) -> None:
 
 
 class _TrainingLog:
-    """`training_log.jsonl`: one JSON line a logged step or evaluation. What a lost stretch wrote is removed."""
+    """`training_log.jsonl`: a JSON line for each logged step or evaluation; those of a lost stretch go."""
 
     def __init__(self, path: Path, *, after_step: int) -> None:
         self.path = path
@@ -260,7 +265,7 @@ class _TrainingLog:
             lines = path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= after_step]
         path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        self.last = (time.monotonic(), None)
+        self.last: tuple[float, int | None] = (time.monotonic(), None)
 
     def write_step(self, progress: _Progress, loss: float, learning_rate: float, task: Task) -> None:
         now_s = time.monotonic()

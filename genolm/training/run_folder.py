@@ -1,7 +1,7 @@
 """The folder that a training writes: checkpoints while it runs, a Hugging Face model folder when it is done.
 
-`run_config.json` is written first and says which run this is; `metrics.json` is written last and says that it is
-finished. A finished run is not done again, an unfinished one goes on, and the folder of another run is refused.
+`run_config.json` is written first and says which run this is; `metrics.json` is written last and says that it
+is finished. A finished run is not done again, an unfinished one goes on, and another run's folder is refused.
 """
 
 import os
@@ -122,7 +122,9 @@ def _describe_difference(known: dict[str, Any], identity: dict[str, Any]) -> str
 def _flatten(value: Any, name: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         return {name: value}
-    return {k: v for key, item in value.items() for k, v in _flatten(item, f"{name}.{key}".strip(".")).items()}
+    return {
+        k: v for key, item in value.items() for k, v in _flatten(item, f"{name}.{key}".strip(".")).items()
+    }
 
 
 def _describe_hardware() -> dict[str, Any]:

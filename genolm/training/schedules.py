@@ -63,7 +63,8 @@ class PhaseSettings:
         """Check the ranges."""
         if self.epochs < 1 or self.learning_rate <= 0 or self.trained_groups < 0:
             raise SettingsError(
-                found=f"epochs {self.epochs}, learning_rate {self.learning_rate}, trained_groups {self.trained_groups}",
+                found=f"epochs {self.epochs}, learning_rate {self.learning_rate}, "
+                f"trained_groups {self.trained_groups}",
                 expected="epochs of at least 1, a positive learning_rate, trained_groups of 0 or more",
                 remedy="correct the phase in the recipe",
             )
@@ -79,7 +80,7 @@ class GroupRate(NamedTuple):
 
 @dataclass(frozen=True)
 class PhasedSchedule:
-    """Phases one after the other, with discriminative rates and gradual unfreezing (Howard and Ruder 2018)."""
+    """Phases in turn, with discriminative rates and gradual unfreezing (Howard and Ruder 2018)."""
 
     phases: tuple[PhaseSettings, ...]
     steps_per_epoch: int

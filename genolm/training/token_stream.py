@@ -1,14 +1,15 @@
 """A genome as a contiguous token stream for a stateful language model.
 
-The stretches of a corpus are cut into documents; an epoch visits every document once on each strand, in an order
-drawn anew. Documents follow one another as `[CLS] k-mers [SEP]`, and the stream is laid out in parallel lanes
-(the rows of a batch), along which the hidden state is carried. No token crosses a document's edge.
+The stretches of a corpus are cut into documents; an epoch visits every document once on each strand, in an
+order drawn anew. Documents follow one another as `[CLS] k-mers [SEP]`, and the stream is laid out in parallel
+lanes (the rows of a batch), along which the hidden state is carried. No token crosses a document's edge.
 
-Any batch is computed from its step number alone: tokens are gathered from the base codes when they are needed.
+Any batch is computed from its step number alone: tokens are gathered from the base codes when needed.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,9 @@ class TokenStreamSettings:
 
     lanes: int = 64  # parallel streams, the rows of a batch
     bptt_tokens: int = 70  # tokens of a lane in one step, on average
-    vary_bptt: bool = True  # draw the length of each step around bptt_tokens (Merity et al. 2017, section 4.1)
+    vary_bptt: bool = (
+        True  # draw the length of each step around bptt_tokens (Merity et al. 2017, section 4.1)
+    )
     document_bp: int = 5_000  # bases of a document
     both_strands: bool = True  # visit every document also as its reverse complement
 
@@ -84,7 +87,9 @@ class TokenStream:
             DataError: the corpus is too short to fill the lanes.
         """
         self.codes, self.scheme, self.settings, self.seed = codes, scheme, settings, seed
-        self.document_starts, self.document_lengths = cut_documents(row_starts, settings.document_bp, scheme.k)
+        self.document_starts, self.document_lengths = cut_documents(
+            row_starts, settings.document_bp, scheme.k
+        )
         self._epoch = lru_cache(maxsize=2)(self._build_epoch)
         if len(self.document_starts) == 0 or self._lane_tokens(self._build_ends(self.document_lengths)) < 2:
             raise DataError(
@@ -109,7 +114,9 @@ class TokenStream:
         lane_starts = np.arange(self.settings.lanes, dtype=np.int64) * self._lane_tokens(epoch.token_ends)
         ids = self._gather(epoch, lane_starts[:, None] + np.arange(first, last + 1))
         labels = np.where(
-            (ids[:, :-1] >= NUM_SPECIAL_TOKENS) & (ids[:, 1:] >= NUM_SPECIAL_TOKENS), ids[:, 1:], IGNORED_LABEL
+            (ids[:, :-1] >= NUM_SPECIAL_TOKENS) & (ids[:, 1:] >= NUM_SPECIAL_TOKENS),
+            ids[:, 1:],
+            IGNORED_LABEL,
         )
         return StreamBatch(torch.from_numpy(ids[:, :-1].copy()), torch.from_numpy(labels), step_in_epoch == 0)
 
@@ -129,7 +136,9 @@ class TokenStream:
         starts_bp = self.document_starts[document] + np.where(reverse, 0, phase_bp)
         token_ends = self._build_ends(lengths_bp)
         lane_tokens = self._lane_tokens(token_ends)
-        return _Epoch(starts_bp, lengths_bp, reverse, token_ends, self._draw_step_edges(lane_tokens, generator))
+        return _Epoch(
+            starts_bp, lengths_bp, reverse, token_ends, self._draw_step_edges(lane_tokens, generator)
+        )
 
     def _draw_step_edges(self, lane_tokens: int, generator: np.random.Generator) -> np.ndarray:
         """Cut a lane into steps; its last token is only a label."""
@@ -171,7 +180,7 @@ def cut_documents(row_starts: np.ndarray, document_bp: int, min_bp: int) -> tupl
     (array([  0, 100, 200]), array([100, 100,  50]))
     """
     starts, lengths = [], []
-    for start, end in zip(row_starts[:-1], row_starts[1:], strict=True):
+    for start, end in pairwise(row_starts):
         if end - start < 2 * min_bp:
             continue
         edges = np.append(np.arange(start, end, document_bp), end)

@@ -122,3 +122,14 @@ def test_bad_settings_are_refused(settings, message):
 
 def test_lists_become_tuples():
     assert CorpusSettings(validation_blocks=[1], test_blocks=[]).validation_blocks == (1,)
+
+
+def test_exclude_from_train_leaves_the_held_out_splits_whole():
+    settings = CorpusSettings(
+        block_bp=1_000, block_modulus=2, validation_blocks=(1,), test_blocks=(), min_piece_bp=100, exclude_from="train"
+    )
+    cuts = np.array([[200, 300], [1_200, 1_300]], dtype=np.int64)
+    plan = plan_pieces(np.zeros(2_000, dtype=np.uint8), contig="x", settings=settings, cuts=cuts)
+    assert plan.pieces["train"].tolist() == [[0, 200], [300, 1_000]]
+    assert plan.pieces["validation"].tolist() == [[1_000, 2_000]]
+    assert plan.excluded_bp == 100

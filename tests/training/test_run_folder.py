@@ -1,0 +1,137 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from genolm.errors import RunFolderError
+from genolm.files import compute_sha256, read_json
+from genolm.models import AwdLstmConfig, AwdLstmForCausalLM
+from genolm.tokenization.scheme import KmerScheme
+from genolm.tokenization.tokenizer_json import load_scheme
+from genolm.training.run_folder import (
+    compute_model_sha256,
+    finish_run_folder,
+    open_run_folder,
+    read_finished_metrics,
+    save_model_folder,
+)
+
+SCHEME = KmerScheme(k=2, stride=1)
+IDENTITY = {
+    "command": "pretrain",
+    "settings": {"tokens": 100, "loop": {"keep": 2, "precision": "no"}, "seed": 0},
+    "inputs": {"corpus": "abc"},
+}
+MODEL_FILES = {
+    "config.json",
+    "model.safetensors",
+    "modeling_awd_lstm.py",
+    "tokenizer.json",
+    "tokenizer_config.json",
+}
+
+
+def build_lm() -> AwdLstmForCausalLM:
+    torch.manual_seed(0)
+    return AwdLstmForCausalLM(AwdLstmConfig(vocab_size=21, embedding_size=4, lstm_size=6, num_layers=1, kmer_k=2))
+
+
+def list_names(folder: Path) -> set[str]:
+    return {each.name for each in folder.iterdir()}
+
+
+def test_a_new_folder_says_which_run_it_is(tmp_path):
+    open_run_folder(tmp_path / "deep" / "run", **IDENTITY)
+    config = read_json(tmp_path / "deep" / "run" / "run_config.json")
+    assert {name: config[name] for name in IDENTITY} == IDENTITY
+    assert config["libraries"]["torch"].startswith(torch.__version__.split("+")[0])
+    assert {"genolm", "python", "hardware", "fingerprint"} < set(config)
+    assert str(tmp_path) not in json.dumps(config), "a published folder names no path"
+
+
+def test_the_same_run_is_let_in_again_and_its_folder_is_not_touched(tmp_path):
+    open_run_folder(tmp_path, **IDENTITY)
+    before = (tmp_path / "run_config.json").read_bytes()
+    (tmp_path / "checkpoint-5").mkdir()
+    open_run_folder(tmp_path, **IDENTITY)
+    assert (tmp_path / "run_config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"settings": {**IDENTITY["settings"], "tokens": 200}}, "settings.tokens was 100, is now 200"),
+        (
+            {"settings": {**IDENTITY["settings"], "loop": {"keep": 3, "precision": "no"}}},
+            "settings.loop.keep was 2, is now 3",
+        ),
+        ({"settings": {**IDENTITY["settings"], "new": 1}}, "settings.new was not set, is now 1"),
+        ({"settings": {"tokens": 100, "seed": 0}}, "more settings than now"),
+        ({"inputs": {"corpus": "xyz"}}, "inputs.corpus was abc, is now xyz"),
+        ({"command": "adapt"}, "command was pretrain, is now adapt"),
+    ],
+)
+def test_another_run_is_refused_naming_what_differs(changes, difference, tmp_path):
+    open_run_folder(tmp_path, **IDENTITY)
+    with pytest.raises(RunFolderError, match=re.escape(f"another run in {tmp_path} ({difference})")):
+        open_run_folder(tmp_path, **{**IDENTITY, **changes})
+
+
+def test_a_folder_of_another_origin_is_refused(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(RunFolderError, match="files of another origin; expected an empty or new output folder"):
+        open_run_folder(tmp_path, **IDENTITY)
+    assert list_names(tmp_path) == {"thesis.txt"}
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    open_run_folder(tmp_path, **IDENTITY)
+    assert list_names(tmp_path) == {"run_config.json"}
+
+
+def test_a_finished_run_holds_the_model_its_tokenizer_and_metrics_and_no_checkpoint(tmp_path):
+    open_run_folder(tmp_path, **IDENTITY)
+    for name in ("checkpoint-5", "checkpoint-10", "best"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"x")
+    (tmp_path / "training_log.jsonl").write_text("")
+    assert read_finished_metrics(tmp_path) is None
+    model = build_lm()
+    finish_run_folder(tmp_path, model=model, scheme=SCHEME, metrics={"loss": 0.5})
+    assert list_names(tmp_path) == MODEL_FILES | {"run_config.json", "metrics.json", "training_log.jsonl"}
+    assert read_finished_metrics(tmp_path) == {"loss": 0.5}
+    loaded = AwdLstmForCausalLM.from_pretrained(tmp_path)
+    for name, parameter in model.named_parameters():
+        assert torch.equal(loaded.get_parameter(name), parameter)
+
+
+def test_a_run_that_was_killed_while_it_finished_is_finished_by_the_next_try(tmp_path):
+    model = build_lm()
+    save_model_folder(tmp_path / "model.finished", model=model, scheme=SCHEME)
+    (tmp_path / "model.finished" / "config.json").rename(tmp_path / "config.json")
+    (tmp_path / ".tmp-model.finished-0123abcd").mkdir()
+    assert read_finished_metrics(tmp_path) is None
+    finish_run_folder(tmp_path, model=model, scheme=SCHEME, metrics={})
+    assert list_names(tmp_path) == MODEL_FILES | {"metrics.json"}
+
+
+def test_a_model_folder_holds_the_scheme_and_a_tokenizer_that_transformers_reads(tmp_path):
+    save_model_folder(tmp_path / "model", model=build_lm(), scheme=SCHEME)
+    assert list_names(tmp_path / "model") == MODEL_FILES
+    assert load_scheme(tmp_path / "model") == SCHEME
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    assert tokenizer("AATN")["input_ids"] == [2, 5, 6, 1, 3]
+
+
+def test_the_checksum_of_a_model_is_that_of_its_weights(tmp_path):
+    save_model_folder(tmp_path / "model", model=build_lm(), scheme=SCHEME)
+    expected = compute_sha256(tmp_path / "model" / "model.safetensors")
+    assert compute_model_sha256(tmp_path / "model") == expected
+
+
+def test_a_folder_without_a_finished_model_is_refused(tmp_path):
+    with pytest.raises(RunFolderError, match=r"no model.safetensors in .*; expected the folder of a finished"):
+        compute_model_sha256(tmp_path)
