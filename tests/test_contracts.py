@@ -110,7 +110,7 @@ def find_imports(name: str, modules: Mapping[str, str]) -> list[Import]:
 
 def get_part(module: str) -> str:
     """The folder or file right under the package; empty for the package itself."""
-    return (module.rstrip(".").split(".") + [""])[1]
+    return [*module.rstrip(".").split("."), ""][1]
 
 
 def find_layer_problems(modules: Mapping[str, str]) -> list[str]:
@@ -231,7 +231,9 @@ def test_the_circle_check_finds_a_circle_that_functions_hide():
 
 def test_the_heavy_import_check_tells_import_time_from_use():
     at_import = "class A:\n    import torch\nif True:\n    from transformers import AutoModel\n"
-    later = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\ndef f():\n    import torch\n"
+    later = (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\ndef f():\n    import torch\n"
+    )
     expected = ["genolm.corpus.a imports torch", "genolm.corpus.a imports transformers"]
     assert find_heavy_imports({"genolm.corpus.a": at_import, "genolm.models.a": at_import}) == expected
     assert find_heavy_imports({"genolm.corpus.a": later}) == []
@@ -304,7 +306,9 @@ def list_commands() -> dict[str, set[str]]:
             if hasattr(command, "commands"):
                 open_groups.append((words, command))
             else:
-                found[words] = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+                found[words] = {option for parameter in command.params for option in parameter.opts} | {
+                    "--help"
+                }
     return found
 
 

@@ -26,7 +26,14 @@ WINDOW_BP = 40
 MOTIF = "TATAATTATAAT"
 MODEL = {"embedding_size": 16, "lstm_size": 24, "num_layers": 2}
 LOOP = {"checkpoint_every_steps": 2, "log_every_steps": 1}
-PHASES = [{"epochs": 6, "learning_rate": 0.02}]
+TRAINING = {
+    "phases": [{"epochs": 9, "learning_rate": 0.02}],
+    "batch_size": 16,
+    "monitor": "loss",
+    "group_factor": 1.0,
+    "dropout": {"multiplier": 0.1},
+    "loop": LOOP,
+}
 STAGES = ("genome-lm", "domain-lm", "classifier-scratch", "classifier-genome-lm", "classifier-domain-lm")
 MODEL_FILES = {
     "config.json",
@@ -89,14 +96,8 @@ def make_recipe(planted: Planted, *overrides: str) -> Recipe:
             "loop": LOOP,
         },
         "adapt": {"epochs": 1, "batch_size": 16, "loop": LOOP},
-        "finetune": {"phases": PHASES, "batch_size": 16, "dropout": {"multiplier": 0.1}, "loop": LOOP},
-        "scratch": {
-            "phases": PHASES,
-            "batch_size": 16,
-            "dropout": {"multiplier": 0.1},
-            "model": MODEL,
-            "loop": LOOP,
-        },
+        "finetune": TRAINING,
+        "scratch": {**TRAINING, "model": MODEL},
     }
     return build_settings(Recipe, apply_overrides(mapping, overrides), where="test")
 
@@ -258,12 +259,18 @@ def test_a_removed_stage_alone_is_redone_with_the_same_weights(finished, tmp_pat
     recorder = Recorder()
     run_pipeline(finished.recipe, output, reporter=recorder)
     assert recorder.titles == ["classifier"]
-    for name in ("classifier-genome-lm/model.safetensors", "classifier-genome-lm/metrics.json", "report.json"):
+    for name in (
+        "classifier-genome-lm/model.safetensors",
+        "classifier-genome-lm/metrics.json",
+        "report.json",
+    ):
         assert (output / name).read_bytes() == (finished.output / name).read_bytes()
 
 
 def test_no_held_out_window_is_in_the_training_corpus_on_either_strand(finished, planted):
-    pieces = [decode_bases(codes) for codes in load_corpus_bases(finished.output / "corpus", "train").iter_pieces()]
+    pieces = [
+        decode_bases(codes) for codes in load_corpus_bases(finished.output / "corpus", "train").iter_pieces()
+    ]
     both_strands = "|".join([*pieces, *map(complement, pieces)])
     genome = f"{planted.text}|{complement(planted.text)}"
     held_out = planted.windows["validation"] + planted.windows["test"]
@@ -275,7 +282,7 @@ def test_no_held_out_window_is_in_the_training_corpus_on_either_strand(finished,
 
 
 class KillAt(Reporter):
-    """Kills its own process, as `kill -9` does, at a step of a task, or before a run's metrics are written."""
+    """Kills its own process, as `kill -9` does, at a step, or before a stage's metrics are written."""
 
     def __init__(self, title: str, *, occurrence: int = 0, step: int | None, notes: Path):
         self.title, self.occurrence, self.step, self.notes = title, occurrence, step, notes
@@ -393,7 +400,9 @@ def test_the_folder_of_other_data_is_refused_and_left_as_it_is(finished, planted
 
 def test_a_folder_with_foreign_files_is_refused_and_left_as_it_is(planted, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(RunFolderError, match="with files of another origin; expected an empty or new output folder"):
+    with pytest.raises(
+        RunFolderError, match="with files of another origin; expected an empty or new output folder"
+    ):
         run_pipeline(make_recipe(planted), tmp_path)
     assert read_tree(tmp_path) == {"thesis.txt": b"mine"}
 
@@ -401,7 +410,9 @@ def test_a_folder_with_foreign_files_is_refused_and_left_as_it_is(planted, tmp_p
 def test_a_missing_split_is_named(planted, tmp_path):
     data = tmp_path / "data.csv"
     data.write_text(planted.data.read_text().replace(",validation", ",train"))
-    with pytest.raises(DataError, match="no validation sequence in .*data.csv; expected train, validation and test"):
+    with pytest.raises(
+        DataError, match=r"no validation sequence in .*data.csv; expected train, validation and test"
+    ):
         run_pipeline(replace(make_recipe(planted), data=str(data)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -409,7 +420,9 @@ def test_a_missing_split_is_named(planted, tmp_path):
 def test_a_window_shorter_than_a_token_is_named(planted, tmp_path):
     data = tmp_path / "data.csv"
     data.write_text(planted.data.read_text() + "short,AC,0,train\n")
-    with pytest.raises(DataError, match="a sequence of 2 bp at line 202 of data.csv; expected at least 3 bp"):
+    with pytest.raises(
+        DataError, match=r"a sequence of 2 bp at line 202 of data.csv; expected at least 3 bp"
+    ):
         run_pipeline(replace(make_recipe(planted), data=str(data)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -420,18 +433,26 @@ def test_data_without_splits_are_split_at_random_and_the_user_is_told(planted, t
     (tmp_path / "data.csv").write_text("\n".join(rows) + "\n")
     recorder = Recorder()
     with pytest.raises(RunFolderError, match="files of another origin"):
-        run_pipeline(replace(make_recipe(planted), data=str(tmp_path / "data.csv")), tmp_path, reporter=recorder)
+        run_pipeline(
+            replace(make_recipe(planted), data=str(tmp_path / "data.csv")), tmp_path, reporter=recorder
+        )
     assert len(recorder.notes) == 1
-    assert "split at random, which leaks when near-identical sequences land on both sides" in recorder.notes[0]
+    assert (
+        "split at random, which leaks when near-identical sequences land on both sides" in recorder.notes[0]
+    )
 
 
 def test_the_networks_to_compare_must_have_one_size(planted):
-    with pytest.raises(SettingsError, match="scratch.model and pretrain.model that differ .*give both the same size"):
+    with pytest.raises(
+        SettingsError, match=r"scratch.model and pretrain.model that differ .*give both the same size"
+    ):
         make_recipe(planted, "scratch.model.lstm_size=32")
 
 
 def test_an_unusable_tokenizer_is_a_problem_of_the_recipe(planted):
-    with pytest.raises(SettingsError, match="found the scheme name 'kmer_3' in test; expected kmer_k<k>_s<stride>"):
+    with pytest.raises(
+        SettingsError, match="found the scheme name 'kmer_3' in test; expected kmer_k<k>_s<stride>"
+    ):
         make_recipe(planted, "tokenizer=kmer_3")
 
 
@@ -450,10 +471,12 @@ def test_a_recipe_written_out_and_read_back_is_the_same():
 
 
 def test_a_name_that_is_no_recipe_is_refused(tmp_path):
-    with pytest.raises(SettingsError, match="found the recipe 'quickstar'; expected one of .*quickstart"):
+    with pytest.raises(SettingsError, match=r"found the recipe 'quickstar'; expected one of .*quickstart"):
         load_recipe("quickstar")
-    with pytest.raises(SettingsError, match="found no file .*none.yaml; expected a YAML recipe"):
+    with pytest.raises(SettingsError, match=r"found no file .*none.yaml; expected a YAML recipe"):
         load_recipe(str(tmp_path / "none.yaml"))
     (tmp_path / "bad.yaml").write_text("genomes: []\ndata: d\ntokenizer: kmer_k3_s1\npretrain: {token: 5}\n")
-    with pytest.raises(SettingsError, match=r"unknown setting pretrain\.token in bad.yaml; .*write pretrain\.tokens"):
+    with pytest.raises(
+        SettingsError, match=r"unknown setting pretrain\.token in bad.yaml; .*write pretrain\.tokens"
+    ):
         load_recipe(str(tmp_path / "bad.yaml"))

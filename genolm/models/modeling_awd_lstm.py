@@ -1,5 +1,5 @@
-"""AWD-LSTM language model and sequence classifier for DNA tokens (Merity et al. 2017, arXiv 1708.02182; Howard
-and Ruder 2018, arXiv 1801.06146), as transformers models in one file that a published folder can carry.
+"""AWD-LSTM language model and sequence classifier for DNA tokens (Merity et al. 2017, arXiv 1708.02182;
+Howard and Ruder 2018, arXiv 1801.06146), as transformers models in one file that a published folder carries.
 
 Shapes: B batch, T tokens, D embedding width (also that of the last hidden state), F features of any layer,
 V vocabulary, N = B * T, S successors (4 ** stride), C classes, P = 3 * D pooled features.
@@ -137,6 +137,7 @@ class AwdLstmPreTrainedModel(PreTrainedModel):
 
     config_class = AwdLstmConfig
     base_model_prefix = "awd_lstm"
+    accepts_loss_kwargs = False  # the loss is a mean, so Trainer must divide it when it accumulates
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -242,14 +243,14 @@ class AwdLstmForCausalLM(AwdLstmPreTrainedModel):
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Parameters from the input to the output, each once (the tied matrix with the embedding)."""
         lstm_groups = [list(lstm.parameters()) for lstm in self.awd_lstm.lstm_layers]
-        return [[self.awd_lstm.embedding.weight], *lstm_groups, [self.decoder.bias]]
+        decoder = [self.decoder.bias] if self.config.tie_word_embeddings else list(self.decoder.parameters())
+        return [[self.awd_lstm.embedding.weight], *lstm_groups, decoder]
 
     def forward(
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
-        shift_labels: Tensor | None = None,
         state: LstmState | None = None,
         **kwargs,
     ) -> AwdLstmCausalLMOutput:
@@ -259,10 +260,13 @@ class AwdLstmForCausalLM(AwdLstmPreTrainedModel):
             input_ids: [B, T].
             attention_mask: [B, T]; labels of padding are not scored.
             labels: [B, T], the input ids again; shifted here, as transformers does.
-            shift_labels: [B, T] instead, already shifted: the token that follows `input_ids[:, t]`. A label
-                of -100 is not scored, nor with the successor softmax one that cannot follow by overlap.
             state: of the stream so far.
+            kwargs: may hold `shift_labels` [B, T] instead of labels: what follows `input_ids[:, t]`.
+
+        A label of -100 is not scored, nor with the successor softmax one that cannot follow by overlap.
         """
+        # Not an argument of its own: Trainer takes every argument with "label" in its name for a column.
+        shift_labels = kwargs.get("shift_labels")
         output = self.awd_lstm(input_ids, state=state)
         hidden_BTD = output.last_hidden_state
         dropped_BTD = variational_dropout(hidden_BTD, self.config.output_dropout, self.training)

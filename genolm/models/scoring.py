@@ -22,7 +22,7 @@ def compute_probabilities(
     `on_batch` is told how many sequences are done.
     """
     device = next(model.parameters()).device
-    num_labels: int = model.config.num_labels
+    num_labels = model.config.num_labels or 1
     probabilities = np.empty((len(token_ids), num_labels), dtype=np.float32)
     for start in range(0, len(token_ids), batch_size):
         batch = pad_batch(token_ids[start : start + batch_size])

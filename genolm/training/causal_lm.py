@@ -79,11 +79,13 @@ class PretrainCausalSettings:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.tokens < 1 or self.evaluations < 1 or self.learning_rate <= 0:
+        counts = (self.tokens, self.evaluations, self.eval_max_bp)
+        if min(counts) < 1 or self.eval_window_bp < 100 or self.learning_rate <= 0:
             raise SettingsError(
                 found=f"tokens {self.tokens}, evaluations {self.evaluations}, "
-                f"learning_rate {self.learning_rate}",
-                expected="tokens and evaluations of at least 1 and a positive learning_rate",
+                f"learning_rate {self.learning_rate}, eval_window_bp {self.eval_window_bp}, "
+                f"eval_max_bp {self.eval_max_bp}",
+                expected="a positive learning_rate, eval_window_bp of at least 100, the others at least 1",
                 remedy="correct the pretraining settings",
             )
 
@@ -100,6 +102,16 @@ class AdaptSettings:
     batch_size: int = 64  # sequences
     dropout: DropoutSettings = field(default_factory=DropoutSettings)
     loop: LoopSettings = field(default_factory=LoopSettings)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if min(self.epochs, self.batch_size) < 1 or self.learning_rate <= 0 or self.patience < 0:
+            raise SettingsError(
+                found=f"epochs {self.epochs}, batch_size {self.batch_size}, "
+                f"learning_rate {self.learning_rate}, patience {self.patience}",
+                expected="epochs and batch_size of at least 1, a positive learning_rate, patience 0 or more",
+                remedy="correct the adapt settings",
+            )
 
 
 class LanguageModelScore(NamedTuple):
@@ -227,6 +239,12 @@ def adapt(
     )
     if metrics := read_finished_metrics(output):
         return metrics
+    if not train_sequences:
+        raise DataError(
+            found="no sequence to train on",
+            expected="unlabeled target sequences",
+            remedy="check the train split",
+        )
     model = AwdLstmForCausalLM.from_pretrained(pretrained, **settings.dropout.build_config())
     batches = SequenceBatches(
         encode_sequences(train_sequences, scheme), batch_size=settings.batch_size, seed=seed
@@ -309,8 +327,9 @@ def compute_lm_score(
     for start in range(0, len(token_ids), batch_size):
         batch = pad_batch(token_ids[start : start + batch_size])
         input_ids = torch.from_numpy(batch.input_ids).to(device)
-        labels = input_ids.masked_fill(input_ids < NUM_SPECIAL_TOKENS, IGNORED_LABEL)
-        labels[:, :2] = IGNORED_LABEL
+        is_kmer = input_ids >= NUM_SPECIAL_TOKENS
+        labels = input_ids.masked_fill(~is_kmer, IGNORED_LABEL)
+        labels[:, 1:].masked_fill_(~is_kmer[:, :-1], IGNORED_LABEL)  # a k-mer without context is all new
         with torch.no_grad():
             output = model(input_ids, labels=labels)
         nats += output.loss.item() * output.num_scored.item()

@@ -83,6 +83,8 @@ def find_damage(folder: Path) -> str | None:
         manifest = read_json(manifest_path)
     except ValueError:
         return "manifest.json is not JSON"
+    if not isinstance(manifest, dict) or not {"model.safetensors", "state.json"} <= manifest.keys():
+        return "manifest.json is not complete"
     for name, sha256 in manifest.items():
         if not (folder / name).is_file():
             return f"{name} is missing"
@@ -111,10 +113,7 @@ def load_checkpoint(
                 key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
             }
             if state:
-                optimizer.state[parameter] = {
-                    key: value.to(parameter.device) if key != "step" else value
-                    for key, value in state.items()
-                }
+                optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in state.items()}
     carry_path = checkpoint.folder / "carry.safetensors"
     return (_load_carry(carry_path, model) if carry_path.is_file() else None), checkpoint.state
 

@@ -103,7 +103,9 @@ def finetune(
         command="finetune",
         settings={**asdict(settings), "tokenizer": scheme.name, "seed": seed},
         inputs={
-            "data": compute_fingerprint([data.sequences, data.labels.tolist(), list(data.splits)]),
+            "data": compute_fingerprint(
+                [data.sequences, data.labels.tolist(), list(data.label_names), list(data.splits)]
+            ),
             "pretrained": compute_model_sha256(pretrained) if pretrained else "none",
         },
     )

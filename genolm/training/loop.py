@@ -234,7 +234,13 @@ def _take_step(
             remedy="set a lower learning_rate, or max_grad_norm; the last good checkpoint is kept",
         )
     accelerator.backward(output.loss)
-    accelerator.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
+    norm = float(accelerator.clip_grad_norm_(model.parameters(), settings.max_grad_norm))
+    if not math.isfinite(norm):
+        raise TrainingError(
+            found=f"a gradient of norm {norm} at step {progress.step} of {job.title}",
+            expected="a finite gradient",
+            remedy="set a lower learning_rate; the last good checkpoint is kept",
+        )
     optimizer.step()
     optimizer.zero_grad()
     progress.step += 1
@@ -255,6 +261,14 @@ def _load_best(run_folder: Path, model: nn.Module) -> None:
     load_parameters(run_folder / "best", model)
 
 
+def _read_step(line: str) -> float:
+    """Return the step of a log line; infinity if the line was not written to its end."""
+    try:
+        return float(json.loads(line)["step"])
+    except ValueError:
+        return math.inf
+
+
 class _TrainingLog:
     """`training_log.jsonl`: a JSON line for each logged step or evaluation; those of a lost stretch go."""
 
@@ -263,7 +277,7 @@ class _TrainingLog:
         kept = []
         if path.is_file():
             lines = path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= after_step]
+            kept = [line for line in lines if _read_step(line) <= after_step]
         path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
         self.last: tuple[float, int | None] = (time.monotonic(), None)
 

@@ -4,6 +4,7 @@
 is finished. A finished run is not done again, an unfinished one goes on, and another run's folder is refused.
 """
 
+import json
 import os
 import platform
 import shutil
@@ -35,7 +36,8 @@ def open_run_folder(folder: Path, *, command: str, settings: dict[str, Any], inp
     Raises:
         RunFolderError: the folder holds something else, or a run with other settings or inputs.
     """
-    identity = {"command": command, "settings": settings, "inputs": inputs}
+    # As JSON has it, so that a tuple is the list that the file holds.
+    identity = json.loads(json.dumps({"command": command, "settings": settings, "inputs": inputs}))
     path = folder / "run_config.json"
     if path.is_file():
         known = read_json(path)
@@ -46,7 +48,7 @@ def open_run_folder(folder: Path, *, command: str, settings: dict[str, Any], inp
                 remedy="choose another --output, or remove the folder",
             )
         return
-    if folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(not each.name.startswith(".tmp-") for each in folder.iterdir()):
         raise RunFolderError(
             found=f"{folder} with files of another origin",
             expected="an empty or new output folder",

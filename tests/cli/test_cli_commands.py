@@ -18,7 +18,7 @@ from genolm.cli import main
 ROOT = Path(__file__).parents[2]
 MOTIF = "TATAATTATAAT"
 MODEL = "{embedding_size: 16, lstm_size: 24, num_layers: 2}"
-PHASES = "[{epochs: 6, learning_rate: 0.02}]"
+PHASES = "[{epochs: 9, learning_rate: 0.02}]"
 SETTINGS = {
     "corpus.block_bp": "2000",
     "corpus.min_piece_bp": "100",
@@ -29,9 +29,12 @@ SETTINGS = {
     "adapt.epochs": "1",
     "adapt.batch_size": "32",
     "finetune.phases": PHASES,
+    "finetune.monitor": "loss",
+    "finetune.group_factor": "1",
     "finetune.batch_size": "16",
     "finetune.dropout.multiplier": "0.1",
     "scratch.phases": PHASES,
+    "scratch.monitor": "loss",
     "scratch.batch_size": "16",
     "scratch.model": MODEL,
     "scratch.dropout.multiplier": "0.1",
@@ -119,9 +122,7 @@ def space(tmp_path_factory) -> Space:
         "classifier": ["finetune", "--pretrained", folder / "domain", *data],
         "scratch": ["finetune", *data, "--tokenizer", "kmer_k4_s2"],
     }
-    outcomes = {
-        name: run_cli(*words, "--output", folder / name, *TINY) for name, words in commands.items()
-    }
+    outcomes = {name: run_cli(*words, "--output", folder / name, *TINY) for name, words in commands.items()}
     return Space(folder, labels, outcomes)
 
 
@@ -142,7 +143,7 @@ def test_corpus_build_leaves_out_intervals_and_sequences(space, tmp_path):
         *("corpus", "build", space.folder / "small.fa", "--output", tmp_path / "corpus"),
         *("--exclude", tmp_path / "held_out.bed", "--exclude", space.folder / "labels.csv"),
         *("--exclude", tmp_path / "held_out.fa", "--exclude-margin-bp", 3),
-        *("--set", "corpus.split=none"),
+        *("--set", "corpus.split=none", "--set", "corpus.min_piece_bp=100"),
     )
     assert outcome.code == 0, outcome.err
     info = json.loads(outcome.out)
@@ -221,7 +222,9 @@ def test_predict_prints_one_line_of_probabilities_per_sequence(space, predicted)
 
 def test_predict_gives_the_same_for_fasta_in_other_batches_and_to_a_file(space, predicted, tmp_path):
     rows = (line.split(",") for line in (space.folder / "labels.csv").read_text().splitlines()[1:])
-    (tmp_path / "windows.fa").write_text("".join(f">{name} x\n{window.lower()}\n" for name, window, *_ in rows))
+    (tmp_path / "windows.fa").write_text(
+        "".join(f">{name} x\n{window.lower()}\n" for name, window, *_ in rows)
+    )
     words = ["predict", tmp_path / "windows.fa", "--model", space.folder / "classifier"]
     outcome = run_cli(*words, "--batch-size", 7, "--output", tmp_path / "new" / "table.tsv")
     assert (outcome.code, outcome.out) == (0, "")
@@ -231,7 +234,9 @@ def test_predict_gives_the_same_for_fasta_in_other_batches_and_to_a_file(space, 
     for line, other in zip(lines[1:], predicted.out.splitlines()[1:], strict=True):
         cells, other_cells = line.split("\t"), other.split("\t")
         assert cells[:2] == other_cells[:2]
-        assert [float(cell) for cell in cells[2:]] == pytest.approx([float(cell) for cell in other_cells[2:]], abs=1e-5)
+        assert [float(cell) for cell in cells[2:]] == pytest.approx(
+            [float(cell) for cell in other_cells[2:]], abs=1e-5
+        )
 
 
 def test_evaluate_gives_the_figures_of_the_training(space, tmp_path):
@@ -242,7 +247,11 @@ def test_evaluate_gives_the_figures_of_the_training(space, tmp_path):
         figures = json.loads(outcome.out)
         for name in ("accuracy", "mcc", "auroc", "n"):
             assert figures[name] == pytest.approx(metrics[split][name], abs=1e-6)
-            assert name == "n" or figures["ci95"][name] == pytest.approx(metrics[split]["ci95"][name], abs=1e-6)
+            assert name == "n" or figures["ci95"][name] == pytest.approx(
+                metrics[split]["ci95"][name], abs=1e-6
+            )
+    outcome = run_cli("evaluate", space.folder / "labels.csv", "--model", model, "--split", "train")
+    assert json.loads(outcome.out)["n"] == 120
     lines = [line.rsplit(",", 1)[0] for line in (space.folder / "labels.csv").read_text().splitlines()]
     (tmp_path / "no_split.csv").write_text("\n".join(lines) + "\n")
     assert json.loads(run_cli("evaluate", tmp_path / "no_split.csv", "--model", model).out)["n"] == 200
@@ -279,7 +288,7 @@ def test_run_writes_to_a_folder_named_after_the_recipe(space, tmp_path, monkeypa
     """The folder is made and refused, for a file stands in it, so nothing is trained."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_text(
-        f"genomes: [{space.folder / 'small.fa'}]\ndata: {space.folder / 'labels.csv'}\ntokenizer: kmer_k3_s1\n"
+        f"genomes: [{space.folder}/small.fa]\ndata: {space.folder}/labels.csv\ntokenizer: kmer_k3_s1\n"
     )
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     (tmp_path / "runs" / "mine" / "notes.txt").touch()
@@ -293,7 +302,9 @@ def test_the_folder_of_a_run_with_other_settings_is_refused(space, words):
     before = read_tree(space.folder / "scratch")
     command = ["finetune", "--data", space.folder / "labels.csv", "--tokenizer", "kmer_k4_s2"]
     outcome = run_cli(*command, "--output", space.folder / "scratch", *TINY, *words)
-    check_refused(outcome, 4, "another run in .*scratch .*; expected an empty folder, or the same command again")
+    check_refused(
+        outcome, 4, "another run in .*scratch .*; expected an empty folder, or the same command again"
+    )
     assert read_tree(space.folder / "scratch") == before
 
 
@@ -302,7 +313,9 @@ def test_the_folder_of_a_run_on_other_data_or_of_another_stage_is_refused(space,
     (tmp_path / "fewer.csv").write_text("\n".join([header, *lines]) + "\n")
     before = read_tree(space.folder)
     words = ["finetune", "--data", tmp_path / "fewer.csv", "--tokenizer", "kmer_k4_s2"]
-    check_refused(run_cli(*words, "--output", space.folder / "scratch", *TINY), 4, "another run in .*scratch ")
+    check_refused(
+        run_cli(*words, "--output", space.folder / "scratch", *TINY), 4, "another run in .*scratch "
+    )
     words = ["adapt", "--pretrained", space.folder / "lm", "--data", tmp_path / "fewer.csv"]
     check_refused(run_cli(*words, "--output", space.folder / "domain", *TINY), 4, r"\(inputs\.sequences was ")
     words = ["pretrain", "causal", "--corpus", space.folder / "corpus"]
@@ -332,7 +345,9 @@ def test_predict_and_evaluate_refuse_a_folder_that_is_no_classifier(space, tmp_p
     for command in ("predict", "evaluate"):
         words = [command, space.folder / "labels.csv", "--model"]
         outcome = run_cli(*words, space.folder / "lm")
-        check_refused(outcome, 4, "a model without a classifier's head in .*a language model.*genolm finetune")
+        check_refused(
+            outcome, 4, "a model without a classifier's head in .*a language model.*genolm finetune"
+        )
         check_refused(run_cli(*words, space.folder / "corpus"), 4, "no tokenizer_config.json in .*corpus")
         check_refused(run_cli(*words, tmp_path / "none"), 4, "no tokenizer_config.json in .*none")
         run_cli("tokenizer", "build", "kmer_k3_s1", "--output", tmp_path / "tokenizer")
@@ -350,7 +365,11 @@ def test_adapt_and_finetune_refuse_a_folder_that_is_no_model(space, tmp_path):
     ("content", "code", "message"),
     [
         ("sequence\nACGTACGT\nAC\n", 3, "a sequence of 2 bp at line 3 of bad.csv; expected at least 3 bp"),
-        ("sequence\nACGTACGT\nACG7\n", 3, "'7' at position 4 of line 3 of bad.csv; expected nucleotide letters"),
+        (
+            "sequence\nACGTACGT\nACG7\n",
+            3,
+            "'7' at position 4 of line 3 of bad.csv; expected nucleotide letters",
+        ),
         ("dna\nACGT\n", 3, "the columns dna in bad.csv; expected a column named sequence"),
         (">a\nACGT\n>b\nMEEPQSDPSV\n", 3, "'E' at position 2 of record 'b' in bad.csv"),
         ("", 3, "the empty file bad.csv"),
@@ -368,7 +387,9 @@ def test_evaluate_refuses_labels_that_the_model_does_not_know(space, tmp_path):
     words = ["evaluate", tmp_path / "bad.csv", "--model", space.folder / "classifier"]
     check_refused(run_cli(*words), 3, "the unknown label yes; expected sequences with the labels 0, 1")
     words[1] = space.folder / "labels.csv"
-    check_refused(run_cli(*words, "--split", "holdout"), 2, "the split 'holdout'; expected train, validation or test")
+    check_refused(
+        run_cli(*words, "--split", "holdout"), 2, "the split 'holdout'; expected train, validation or test"
+    )
 
 
 def run_console_script(*words: object) -> Outcome:
@@ -383,7 +404,11 @@ def run_console_script(*words: object) -> Outcome:
 
 def test_the_console_script_works_in_a_process_of_its_own(tmp_path):
     line = "kmer_k5_s1: k 5, stride 1, 1,029 tokens\n"
-    assert run_console_script("tokenizer", "build", "kmer_k5_s1", "--output", tmp_path / "new") == (0, line, "")
+    assert run_console_script("tokenizer", "build", "kmer_k5_s1", "--output", tmp_path / "new") == (
+        0,
+        line,
+        "",
+    )
     check_refused(run_console_script("tokenizer", "info", tmp_path), 4, "no tokenizer_config.json in ")
     outcome = run_console_script("tokenizer", "bild")
     assert (outcome.code, outcome.out) == (2, "")

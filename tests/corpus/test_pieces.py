@@ -126,7 +126,12 @@ def test_lists_become_tuples():
 
 def test_exclude_from_train_leaves_the_held_out_splits_whole():
     settings = CorpusSettings(
-        block_bp=1_000, block_modulus=2, validation_blocks=(1,), test_blocks=(), min_piece_bp=100, exclude_from="train"
+        block_bp=1_000,
+        block_modulus=2,
+        validation_blocks=(1,),
+        test_blocks=(),
+        min_piece_bp=100,
+        exclude_from="train",
     )
     cuts = np.array([[200, 300], [1_200, 1_300]], dtype=np.int64)
     plan = plan_pieces(np.zeros(2_000, dtype=np.uint8), contig="x", settings=settings, cuts=cuts)

@@ -72,7 +72,9 @@ def test_labels_are_matched_by_name_and_not_by_number():
 
 
 def test_a_label_that_the_classifier_does_not_know_is_refused():
-    with pytest.raises(DataError, match="the unknown label maybe; expected sequences with the labels no, yes"):
+    with pytest.raises(
+        DataError, match="the unknown label maybe; expected sequences with the labels no, yes"
+    ):
         evaluate_classifier(build_classifier("no", "yes"), build_data("maybe", "yes"))
 
 

@@ -33,7 +33,9 @@ ROWS = (
 def report():
     return AblationReport(
         classifiers=ROWS,
-        language_models=(LanguageModelRow(name="LSTM", validation_bits_per_base=1.9, test_bits_per_base=1.91234),),
+        language_models=(
+            LanguageModelRow(name="LSTM", validation_bits_per_base=1.9, test_bits_per_base=1.91234),
+        ),
         chosen=choose_network(ROWS),
         num_test=100,
     )

@@ -44,11 +44,11 @@ def pad_rows(rows: list[Tensor]) -> tuple[Tensor, Tensor]:
 def fastai():
     tensors = load_file(FASTAI)
     model = AwdLstmForCausalLM(
-        AwdLstmConfig(
-            vocab_size=13, embedding_size=6, lstm_size=10, num_layers=3, successor_softmax=False
-        )
+        AwdLstmConfig(vocab_size=13, embedding_size=6, lstm_size=10, num_layers=3, successor_softmax=False)
     ).eval()
-    weights = {f"awd_lstm.{name}": tensor for name, tensor in tensors.items() if name.startswith(("emb", "lstm"))}
+    weights = {
+        f"awd_lstm.{name}": tensor for name, tensor in tensors.items() if name.startswith(("emb", "lstm"))
+    }
     loaded = model.load_state_dict({**weights, "decoder.bias": tensors["decoder.bias"]}, strict=False)
     assert loaded.missing_keys == ["decoder.weight"], "the tied matrix is the embedding's"
     assert loaded.unexpected_keys == []
@@ -271,7 +271,26 @@ def test_activation_penalties_are_added_in_training_only(ar, tar):
     torch.testing.assert_close(penalized - plain, expected, rtol=1e-4, atol=1e-6)
 
 
+def test_the_activation_penalty_is_on_the_dropped_states_as_in_fastai():
+    model = build_model(AwdLstmForCausalLM, **{**NO_DROPOUT, "output_dropout": 0.5}).train()
+    ids, losses = draw_ids(3, 8), []
+    for weight in (2.0, 0.0):
+        model.config.activation_regularization = weight
+        torch.manual_seed(5)
+        losses.append(model(ids, labels=ids).loss)
+    torch.manual_seed(5)
+    dropped = variational_dropout(model.awd_lstm(ids).last_hidden_state, 0.5, training=True)
+    torch.testing.assert_close(losses[0] - losses[1], 2 * (dropped**2).mean(), rtol=1e-4, atol=1e-6)
+
+
 def test_one_token_has_no_temporal_penalty():
     model = build_model(AwdLstmForCausalLM, temporal_activation_regularization=1.0).train()
     ids = draw_ids(3, 1)
     assert torch.isfinite(model(ids, shift_labels=ids).loss)
+
+
+def test_an_untied_decoder_is_in_the_last_layer_group():
+    model = build_model(AwdLstmForCausalLM, tie_word_embeddings=False)
+    groups = model.layer_groups()
+    assert sum(len(group) for group in groups) == len(list(model.parameters()))
+    assert {id(parameter) for parameter in groups[-1]} == {id(each) for each in model.decoder.parameters()}

@@ -30,7 +30,8 @@ ids, lm_folder, classifier_folder = json.loads(sys.stdin.read())
 ids = torch.tensor(ids)
 with torch.no_grad():
     lm = AutoModelForCausalLM.from_pretrained(lm_folder, trust_remote_code=True).eval()
-    classifier = AutoModelForSequenceClassification.from_pretrained(classifier_folder, trust_remote_code=True).eval()
+    classifier = AutoModelForSequenceClassification.from_pretrained(classifier_folder, trust_remote_code=True)
+    classifier.eval()
     masked = lm(input_ids=ids).logits
     print(json.dumps({
         "lm": masked.masked_fill(masked == float("-inf"), -1e30).tolist(),
@@ -80,7 +81,10 @@ def test_a_saved_folder_holds_safetensors_the_modeling_file_and_its_names(saved)
 def test_the_tied_matrix_is_saved_once(saved):
     with safe_open(saved[1] / "model.safetensors", framework="pt") as file:
         names = set(file.keys())
-    assert {name for name in names if "lstm_layers" not in name} == {"awd_lstm.embedding.weight", "decoder.bias"}
+    assert {name for name in names if "lstm_layers" not in name} == {
+        "awd_lstm.embedding.weight",
+        "decoder.bias",
+    }
 
 
 def test_folders_load_where_genolm_cannot_be_imported(saved, tmp_path):
@@ -113,7 +117,7 @@ def test_folders_load_where_genolm_cannot_be_imported(saved, tmp_path):
 
 
 def test_auto_classes_find_the_models_without_remote_code(saved):
-    lm, lm_folder, classifier, classifier_folder = saved
+    _, lm_folder, classifier, classifier_folder = saved
     assert type(AutoModelForCausalLM.from_pretrained(lm_folder)) is AwdLstmForCausalLM
     assert type(AutoModel.from_pretrained(lm_folder)) is AwdLstmModel
     loaded = AutoModelForSequenceClassification.from_pretrained(classifier_folder)
@@ -150,7 +154,12 @@ def build_trainer(model, folder, **settings) -> Trainer:
     if isinstance(model, AwdLstmForSequenceClassification):
         rows = [{**row, "labels": index % 2} for index, row in enumerate(rows)]
     arguments = TrainingArguments(
-        output_dir=str(folder), **{"max_steps": 2, **settings}, report_to=[], use_cpu=True, disable_tqdm=True, save_strategy="no"
+        output_dir=str(folder),
+        **{"max_steps": 2, **settings},
+        report_to=[],
+        use_cpu=True,
+        disable_tqdm=True,
+        save_strategy="no",
     )
     return Trainer(model=model, args=arguments, train_dataset=rows, eval_dataset=rows)
 
@@ -164,4 +173,35 @@ def test_a_model_trains_with_the_trainer_of_transformers(model_class, tmp_path):
     assert outcome.global_step == 2
     assert 0 < outcome.training_loss < 10
     assert all(not torch.equal(before[name], parameter) for name, parameter in model.named_parameters())
+
+
+@pytest.mark.parametrize("model_class", [AwdLstmForCausalLM, AwdLstmForSequenceClassification])
+def test_the_trainer_of_transformers_evaluates_the_loss(model_class, tmp_path):
+    trainer = build_trainer(model_class(build_config()), tmp_path)
     assert 0 < trainer.evaluate()["eval_loss"] < 10
+
+
+@pytest.mark.parametrize("model_class", [AwdLstmForCausalLM, AwdLstmForSequenceClassification])
+def test_accumulated_batches_train_like_one_large_batch(model_class, tmp_path):
+    names = ("embedding", "input", "hidden", "weight", "output", "classifier")
+    no_chance = {f"{name}_dropout": 0.0 for name in names}
+    no_penalty = {"activation_regularization": 0.0, "temporal_activation_regularization": 0.0}
+    weights = []
+    for batch_size, accumulation in [(4, 1), (2, 2)]:
+        torch.manual_seed(0)
+        model = model_class(build_config(**no_chance, **no_penalty))
+        build_trainer(
+            model,
+            tmp_path,
+            max_steps=1,
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=accumulation,
+            optim="sgd",
+            learning_rate=1.0,
+            max_grad_norm=0.0,
+            lr_scheduler_type="constant",
+        ).train()
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+    # A mean of means weighs the tokens of a language model a little differently.
+    tolerance = 1e-5 if model_class is AwdLstmForSequenceClassification else 2e-2
+    torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=tolerance)

@@ -33,7 +33,9 @@ def test_probabilities_keep_the_order_and_do_not_depend_on_the_batches(num_label
 
 def test_progress_counts_sequences():
     done = []
-    compute_probabilities(build_model(2), encode_sequences(SEQUENCES, SCHEME), batch_size=2, on_batch=done.append)
+    compute_probabilities(
+        build_model(2), encode_sequences(SEQUENCES, SCHEME), batch_size=2, on_batch=done.append
+    )
     assert done == [2, 4, 5]
 
 

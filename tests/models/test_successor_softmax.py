@@ -69,7 +69,9 @@ def test_the_loss_is_the_full_softmax_restricted_to_the_successors(scheme):
 
 
 @every_scheme
-def test_logits_of_tokens_that_cannot_follow_are_minus_infinity_and_the_others_are_those_of_the_decoder(scheme):
+def test_logits_of_tokens_that_cannot_follow_are_minus_infinity_and_the_others_are_those_of_the_decoder(
+    scheme,
+):
     ids = draw_ids(scheme, rows=2, tokens=5)
     with torch.no_grad():
         logits = build_model(scheme)(ids).logits
@@ -115,7 +117,7 @@ def test_labels_that_cannot_follow_are_not_scored():
     with torch.no_grad():
         output = model(ids, shift_labels=shift_labels)
         logits = model(ids).logits[0]
-    # AA -> AT and AT -> TT follow by overlap; AT -> AA does not; the rest touches special tokens or is masked.
+    # AA -> AT and AT -> TT follow by overlap; AT -> AA does not; the rest is special or masked.
     assert output.num_scored.item() == 2
     expected = -(logits[1].log_softmax(-1)[6] + logits[6].log_softmax(-1)[10]) / 2
     torch.testing.assert_close(output.loss, expected, rtol=0, atol=1e-5)
@@ -151,7 +153,10 @@ def test_padding_is_not_scored(successor_softmax):
     ids[2, 4:] = PAD
     with torch.no_grad():
         output = model(ids, attention_mask=(ids != PAD).long(), labels=ids)
-        alone = [model(row[None, :length], labels=row[None, :length]) for row, length in zip(ids, (12, 7, 4), strict=True)]
+        alone = [
+            model(row[None, :length], labels=row[None, :length])
+            for row, length in zip(ids, (12, 7, 4), strict=True)
+        ]
     assert output.num_scored.item() == 11 + 6 + 3
     nats = sum(each.loss * each.num_scored for each in alone)
     torch.testing.assert_close(output.loss, nats / 20, rtol=0, atol=1e-5)

@@ -46,7 +46,7 @@ SETTINGS = PretrainCausalSettings(
     loop=LOOP,
 )
 ADAPT_SETTINGS = AdaptSettings(epochs=2, learning_rate=5e-2, batch_size=4, loop=LOOP)
-# An order-2 Markov chain: after the bases a and b, one base has this probability and the others share the rest.
+# An order-2 Markov chain: after any two bases, one has this probability and the others share the rest.
 LIKELY = 0.88
 CHAIN_BITS = -(LIKELY * math.log2(LIKELY) + (1 - LIKELY) * math.log2((1 - LIKELY) / 3))
 
@@ -160,7 +160,9 @@ def test_the_steps_are_evaluated_as_often_as_asked(pretrained):
     records = [json.loads(line) for line in (folder / "training_log.jsonl").read_text().splitlines()]
     evaluated = [record["step"] for record in records if "evaluation" in record]
     assert evaluated == [55, 110, 165, 167]
-    best = min((record for record in records if "evaluation" in record), key=lambda r: r["evaluation"]["loss"])
+    best = min(
+        (record for record in records if "evaluation" in record), key=lambda r: r["evaluation"]["loss"]
+    )
     assert metrics["best_step"] == best["step"]
 
 
@@ -200,11 +202,14 @@ def test_a_corpus_without_validation_is_refused(tmp_path):
     (tmp_path / "genome.fa").write_text(f">one\n{'ACGTTGCA' * 200}\n")
     build_corpus([tmp_path / "genome.fa"], tmp_path / "corpus", settings=CorpusSettings(split="none"))
     settings = replace(SETTINGS, stream=replace(SETTINGS.stream, lanes=2))
-    with pytest.raises(DataError, match="no validation split .*; build the corpus with split: blocks"):
+    with pytest.raises(DataError, match=r"no validation split .*; build the corpus with split: blocks"):
         pretrain_causal(tmp_path / "corpus", tmp_path / "run", scheme=SCHEME, settings=settings)
 
 
-@pytest.mark.parametrize("wrong", [{"tokens": 0}, {"evaluations": 0}, {"learning_rate": 0.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"tokens": 0}, {"evaluations": 0}, {"learning_rate": 0.0}, {"eval_window_bp": 0}, {"eval_max_bp": 0}],
+)
 def test_pretraining_settings_out_of_range_are_refused(wrong):
     with pytest.raises(SettingsError, match=f"{next(iter(wrong))} {next(iter(wrong.values()))}"):
         PretrainCausalSettings(**wrong)
@@ -263,13 +268,21 @@ def test_adapting_helps_on_sequences_of_another_chain(pretrained, tmp_path):
 
 def test_adapting_needs_a_finished_model(tmp_path):
     with pytest.raises(RunFolderError, match=r"no tokenizer_config.json in"):
-        adapt(tmp_path, tmp_path / "run", train_sequences=["A"], validation_sequences=["A"], settings=ADAPT_SETTINGS)
+        adapt(
+            tmp_path,
+            tmp_path / "run",
+            train_sequences=["A"],
+            validation_sequences=["A"],
+            settings=ADAPT_SETTINGS,
+        )
 
 
 def test_adapting_needs_a_validation_sequence_to_score(tmp_path):
     model = build_causal_lm(SCHEME, SETTINGS, seed=0)
     save_model_folder(tmp_path / "lm", model=model, scheme=SCHEME)
-    with pytest.raises(DataError, match="no token to score .*; expected at least one sequence of 4 known bases"):
+    with pytest.raises(
+        DataError, match=r"no token to score .*; expected at least one sequence of 4 known bases"
+    ):
         adapt(
             tmp_path / "lm",
             tmp_path / "run",
@@ -294,7 +307,9 @@ def build_scored_model(scheme: KmerScheme, *, successor_softmax: bool = True) ->
 
 
 @pytest.mark.parametrize("successor_softmax", [True, False])
-@pytest.mark.parametrize("scheme", [KmerScheme(3, 1), KmerScheme(4, 2), KmerScheme(2, 2)], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "scheme", [KmerScheme(3, 1), KmerScheme(4, 2), KmerScheme(2, 2)], ids=lambda s: s.name
+)
 def test_a_score_sums_the_new_bases_of_each_sequence_by_itself(scheme, successor_softmax):
     model = build_scored_model(scheme, successor_softmax=successor_softmax)
     texts = [draw_chain(length_bp, seed=length_bp) for length_bp in (30, 9, 17, 4, 25)]
@@ -313,7 +328,9 @@ def test_a_score_sums_the_new_bases_of_each_sequence_by_itself(scheme, successor
     assert score.bits_per_base == pytest.approx(nats / math.log(2) / score.bases, abs=1e-5)
 
 
-@pytest.mark.parametrize("scheme", [KmerScheme(3, 1), KmerScheme(4, 2), KmerScheme(3, 3)], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "scheme", [KmerScheme(3, 1), KmerScheme(4, 2), KmerScheme(3, 3)], ids=lambda s: s.name
+)
 def test_a_uniform_model_scores_exactly_two_bits_per_base(scheme):
     model = build_scored_model(scheme)
     with torch.no_grad():
@@ -333,3 +350,29 @@ def test_windows_of_hand_made_rows():
         [12, 13, 14, 15, 16],
         [17, 18, 19, 20, 21],
     ]
+
+
+@pytest.mark.parametrize("successor_softmax", [True, False])
+def test_a_k_mer_behind_an_unknown_one_is_not_scored(successor_softmax):
+    model = build_scored_model(SCHEME, successor_softmax=successor_softmax)
+    token_ids = encode_sequences(["ACGTNACGTAA"], SCHEME)  # ACG CGT, three unknown, ACG CGT GTA TAA
+    assert compute_lm_score(model, token_ids, scheme=SCHEME).bases == 1 + 3
+
+
+def test_adapting_needs_a_sequence_to_train_on(pretrained, tmp_path):
+    with pytest.raises(DataError, match="found no sequence to train on"):
+        adapt(
+            pretrained[0],
+            tmp_path / "run",
+            train_sequences=[],
+            validation_sequences=["ACGTACGT"],
+            settings=ADAPT_SETTINGS,
+        )
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}, {"patience": -1}]
+)
+def test_adapt_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(SettingsError, match=f"{next(iter(wrong))} {next(iter(wrong.values()))}"):
+        AdaptSettings(**wrong)

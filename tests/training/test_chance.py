@@ -5,7 +5,9 @@ from genolm.training.chance import build_generator, compute_order, mix_seed
 
 
 def test_an_order_is_a_permutation_and_depends_on_seed_and_epoch_alone():
-    orders = {(seed, epoch): compute_order(50, seed=seed, epoch=epoch) for seed in range(3) for epoch in range(3)}
+    orders = {
+        (seed, epoch): compute_order(50, seed=seed, epoch=epoch) for seed in range(3) for epoch in range(3)
+    }
     for (seed, epoch), order in orders.items():
         assert sorted(order.tolist()) == list(range(50))
         assert np.array_equal(order, compute_order(50, seed=seed, epoch=epoch))
@@ -26,5 +28,7 @@ def test_the_draws_are_pinned_so_that_a_run_can_go_on_with_a_later_version():
 
 
 def test_the_place_of_a_counter_matters():
-    draws = {tuple(build_generator(*key).integers(10**6, size=3)) for key in [(1, 2), (2, 1), (1, 2, 0), (1,)]}
+    draws = {
+        tuple(build_generator(*key).integers(10**6, size=3)) for key in [(1, 2), (2, 1), (1, 2, 0), (1,)]
+    }
     assert len(draws) >= 3

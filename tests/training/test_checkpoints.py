@@ -17,7 +17,10 @@ from genolm.training.checkpoints import (
     save_checkpoint,
 )
 
-CARRY = ((torch.full((1, 2, 3), 1.5), torch.full((1, 2, 3), -2.0)), (torch.ones(1, 2, 4), torch.zeros(1, 2, 4)))
+CARRY = (
+    (torch.full((1, 2, 3), 1.5), torch.full((1, 2, 3), -2.0)),
+    (torch.ones(1, 2, 4), torch.zeros(1, 2, 4)),
+)
 
 
 def build_parts(seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -103,6 +106,10 @@ def empty_folder(folder: Path) -> None:
 
 
 DAMAGES = {
+    "a manifest of nothing": (
+        lambda folder: (folder / "manifest.json").write_text("{}"),
+        "manifest.json is not complete",
+    ),
     "a flipped bit in model.safetensors": (
         lambda folder: flip_bit(folder / "model.safetensors"),
         "model.safetensors does not have its sha256",

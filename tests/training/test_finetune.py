@@ -56,7 +56,9 @@ def make_data(*, train: int, validation: int, test: int = 0, seed: int = 0) -> L
         start = int(generator.integers(0, 44))
         sequences.append(text[:start] + MOTIF + text[start + 6 :] if label else text.replace(MOTIF, "GGGGGG"))
     ids = tuple(f"record_{index}" for index in range(len(splits)))
-    return LabeledData(sequences=sequences, labels=labels, label_names=("none", "box"), splits=splits, ids=ids)
+    return LabeledData(
+        sequences=sequences, labels=labels, label_names=("none", "box"), splits=splits, ids=ids
+    )
 
 
 SMALL_DATA = make_data(train=30, validation=10)
@@ -145,7 +147,7 @@ def test_a_finished_classifier_is_returned_at_once_and_another_run_refused(train
     folder, data, metrics = trained
     reporter = BreakingReporter(1)
     assert finetune(data, folder, settings=SETTINGS, scheme=SCHEME, reporter=reporter) == metrics
-    with pytest.raises(RunFolderError, match="inputs.data was"):
+    with pytest.raises(RunFolderError, match=r"inputs.data was"):
         finetune(make_data(train=500, validation=100), folder, settings=SETTINGS, scheme=SCHEME)
 
 
@@ -170,7 +172,9 @@ def test_it_starts_from_the_language_model_and_frozen_groups_keep_its_weights(lm
         is_frozen = name == "awd_lstm.embedding.weight" or "lstm_layers.0" in name
         assert torch.equal(before[name], after[name]) == is_frozen, name
     config = json.loads((tmp_path / "config.json").read_text())
-    assert (config["embedding_size"], config["num_layers"]) == (8, 2), "the size is that of the language model"
+    assert (config["embedding_size"], config["num_layers"]) == (8, 2), (
+        "the size is that of the language model"
+    )
     assert config["input_dropout"] == 0.25, "the dropout is that of the settings"
 
 
@@ -202,7 +206,9 @@ def test_lower_groups_learn_more_slowly_from_a_language_model_only(lm_folder, tm
 
 def test_the_seed_decides_the_head(tmp_path):
     runs = [("a", 0), ("b", 0), ("c", 1)]
-    metrics = [finetune(SMALL_DATA, tmp_path / name, settings=SHORT, scheme=SCHEME, seed=seed) for name, seed in runs]
+    metrics = [
+        finetune(SMALL_DATA, tmp_path / name, settings=SHORT, scheme=SCHEME, seed=seed) for name, seed in runs
+    ]
     first, same, other = (load_file(tmp_path / name / "model.safetensors") for name, _ in runs)
     assert metrics[0] == metrics[1]
     assert all(torch.equal(first[name], same[name]) for name in first)
@@ -240,5 +246,13 @@ def test_an_unfinished_language_model_is_refused(lm_folder, tmp_path):
 
 @pytest.mark.parametrize("wrong", [{"phases": ()}, {"batch_size": 0}, {"monitor": "f1"}])
 def test_settings_out_of_range_are_refused(wrong):
-    with pytest.raises(SettingsError, match="phases, batch_size .*; expected at least one phase"):
+    with pytest.raises(
+        SettingsError, match=r"phases, batch_size .*; expected a phase or more, batch_size of at least 1"
+    ):
         FinetuneSettings(**wrong)
+
+
+def test_other_class_names_are_another_run(trained):
+    folder, data, _ = trained
+    with pytest.raises(RunFolderError, match=r"inputs.data was"):
+        finetune(replace(data, label_names=("box", "none")), folder, settings=SETTINGS, scheme=SCHEME)

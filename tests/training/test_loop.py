@@ -44,7 +44,9 @@ class Toy(nn.Module):
         return SimpleNamespace(loss=loss, state=state)
 
 
-def build_schedule(num_steps: int, *, learning_rate: float = 0.05, phases=None, group_factor=1.0) -> PhasedSchedule:
+def build_schedule(
+    num_steps: int, *, learning_rate: float = 0.05, phases=None, group_factor=1.0
+) -> PhasedSchedule:
     phases = phases or (PhaseSettings(epochs=1, learning_rate=learning_rate),)
     return PhasedSchedule(
         phases=phases, steps_per_epoch=num_steps, schedule="constant", group_factor=group_factor
@@ -98,7 +100,9 @@ def no_waiting_for_the_disk(monkeypatch):
 def test_it_overfits_one_batch(tmp_path):
     torch.manual_seed(0)
     ids = torch.randint(5, 69, (4, 12))
-    model = AwdLstmForCausalLM(AwdLstmConfig(embedding_size=32, lstm_size=48, num_layers=1, successor_softmax=False))
+    model = AwdLstmForCausalLM(
+        AwdLstmConfig(embedding_size=32, lstm_size=48, num_layers=1, successor_softmax=False)
+    )
     inputs = {"input_ids": ids, "labels": ids}
     job = build_job(
         build_input=lambda step: StepInput(inputs, 48),
@@ -166,7 +170,9 @@ def test_a_loss_that_is_not_finite_stops_naming_the_step_and_keeps_the_checkpoin
     def build_input(step: int) -> StepInput:
         return StepInput({"x": X, "y": Y, "scale": torch.tensor(factor if step == 7 else 1.0)}, len(X))
 
-    with pytest.raises(TrainingError, match=f"found a loss of {factor} at step 7 of toy; expected a finite loss"):
+    with pytest.raises(
+        TrainingError, match=f"found a loss of {factor} at step 7 of toy; expected a finite loss"
+    ):
         train(build_job(10, build_input=build_input), tmp_path, checkpoint_every_steps=3)
     assert [step for step, _ in list_checkpoints(tmp_path)] == [3, 6]
     fresh, interrupted = Toy(), Toy()
@@ -216,8 +222,12 @@ def test_the_state_goes_on_only_where_the_step_says_so(tmp_path):
 def test_gradients_are_scaled_down_to_the_norm(tmp_path):
     train(build_job(1), tmp_path, max_grad_norm=0.01)
     moments = load_file(tmp_path / "checkpoint-1" / "optimizer.safetensors")
-    gradient = torch.cat([tensor.flatten() for name, tensor in moments.items() if name.endswith("exp_avg")]) / 0.1
-    assert gradient.norm().item() == pytest.approx(0.01, rel=1e-3)  # beta 0.9: a tenth of it is the first moment
+    gradient = (
+        torch.cat([tensor.flatten() for name, tensor in moments.items() if name.endswith("exp_avg")]) / 0.1
+    )
+    assert gradient.norm().item() == pytest.approx(
+        0.01, rel=1e-3
+    )  # beta 0.9: a tenth of it is the first moment
 
 
 def test_dropout_follows_the_seed_and_the_step_whatever_chance_was_used_before(tmp_path):
@@ -234,7 +244,9 @@ def test_dropout_follows_the_seed_and_the_step_whatever_chance_was_used_before(t
             eval_every_steps=1,
         )
         train(job, tmp_path / folder, model=model, seed=seed)
-        return load_file(tmp_path / folder / "checkpoint-3" / "model.safetensors")["awd_lstm.embedding.weight"]
+        return load_file(tmp_path / folder / "checkpoint-3" / "model.safetensors")[
+            "awd_lstm.embedding.weight"
+        ]
 
     same, again, other = run("a", 0, 1), run("b", 0, 2), run("c", 1, 1)
     assert torch.equal(same, again)
@@ -320,3 +332,28 @@ def test_weights_stay_in_full_precision_under_bf16(tmp_path):
 def test_settings_out_of_range_are_refused(name):
     with pytest.raises(SettingsError, match="below 1; expected checkpoint_every_steps, keep_checkpoints"):
         LoopSettings(**{name: 0})
+
+
+class InfiniteGradient(Toy):
+    """The loss is finite and its gradient is not where the scale is 0."""
+
+    def forward(self, x, y, scale=None, state=None) -> SimpleNamespace:
+        loss = super().forward(x, y).loss
+        if scale is not None:
+            loss = loss + torch.sqrt(self.last.bias.sum() * 0 + scale)
+        return SimpleNamespace(loss=loss, state=state)
+
+
+@pytest.mark.parametrize("step", [3, 9])
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_are_lost(step, tmp_path):
+    def build_job_with(bad_step: int) -> TrainingJob:
+        return build_job(
+            build_input=lambda current: StepInput(
+                {"x": X, "y": Y, "scale": torch.tensor(float(current != bad_step))}, len(X)
+            )
+        )
+
+    with pytest.raises(TrainingError, match=f"a gradient of norm nan at step {step} of toy"):
+        train(build_job_with(step), tmp_path, model=InfiniteGradient(), checkpoint_every_steps=2)
+    outcome = train(build_job_with(-1), tmp_path, model=InfiniteGradient(), checkpoint_every_steps=2)
+    assert outcome.best_metrics["loss"] < 5, "the newest checkpoint is a good one"

@@ -255,11 +255,12 @@ def test_a_damaged_newest_checkpoint_costs_steps_and_changes_nothing(name, unint
     assert read_log(tmp_path) == uninterrupted[name][1]
 
 
-def test_a_log_line_that_was_not_written_to_its_end_is_dropped(uninterrupted, tmp_path):
+@pytest.mark.parametrize("line", ['{"step": 8, "lo', '{"step": 8, "evaluation": {"loss": 1.0}'])
+def test_a_log_line_that_was_not_written_to_its_end_is_dropped(line, uninterrupted, tmp_path):
     with pytest.raises(BrokenOffError, match="before step"):
         run("lm", tmp_path, on_step=break_off_at(7))
     with open(tmp_path / "training_log.jsonl", "a") as file:
-        file.write('{"step": 8, "lo')
+        file.write(line)
     assert_same_end(run("lm", tmp_path), uninterrupted["lm"][0])
     assert read_log(tmp_path) == uninterrupted["lm"][1]
 

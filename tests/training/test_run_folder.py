@@ -36,7 +36,9 @@ MODEL_FILES = {
 
 def build_lm() -> AwdLstmForCausalLM:
     torch.manual_seed(0)
-    return AwdLstmForCausalLM(AwdLstmConfig(vocab_size=21, embedding_size=4, lstm_size=6, num_layers=1, kmer_k=2))
+    return AwdLstmForCausalLM(
+        AwdLstmConfig(vocab_size=21, embedding_size=4, lstm_size=6, num_layers=1, kmer_k=2)
+    )
 
 
 def list_names(folder: Path) -> set[str]:
@@ -82,7 +84,9 @@ def test_another_run_is_refused_naming_what_differs(changes, difference, tmp_pat
 
 def test_a_folder_of_another_origin_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(RunFolderError, match="files of another origin; expected an empty or new output folder"):
+    with pytest.raises(
+        RunFolderError, match="files of another origin; expected an empty or new output folder"
+    ):
         open_run_folder(tmp_path, **IDENTITY)
     assert list_names(tmp_path) == {"thesis.txt"}
 
@@ -133,5 +137,21 @@ def test_the_checksum_of_a_model_is_that_of_its_weights(tmp_path):
 
 
 def test_a_folder_without_a_finished_model_is_refused(tmp_path):
-    with pytest.raises(RunFolderError, match=r"no model.safetensors in .*; expected the folder of a finished"):
+    with pytest.raises(
+        RunFolderError, match=r"no model.safetensors in .*; expected the folder of a finished"
+    ):
         compute_model_sha256(tmp_path)
+
+
+def test_a_tuple_in_the_settings_is_the_list_of_the_file(tmp_path):
+    settings = {"phases": ({"epochs": 1}, {"epochs": 2}), "seed": 0}
+    open_run_folder(tmp_path, **{**IDENTITY, "settings": settings})
+    open_run_folder(tmp_path, **{**IDENTITY, "settings": settings})
+    with pytest.raises(RunFolderError, match=r"\(settings.seed was 0, is now 1\)"):
+        open_run_folder(tmp_path, **{**IDENTITY, "settings": {**settings, "seed": 1}})
+
+
+def test_the_left_over_of_a_run_that_was_killed_at_its_first_write_is_no_other_origin(tmp_path):
+    (tmp_path / ".tmp-run_config.json-0123abcd").write_text("{")
+    open_run_folder(tmp_path, **IDENTITY)
+    assert read_json(tmp_path / "run_config.json")["command"] == "pretrain"

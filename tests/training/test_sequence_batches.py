@@ -23,7 +23,9 @@ def test_an_epoch_visits_every_sequence_once_with_its_label(epoch):
     assert [each.units for each in inputs] == [3, 3, 1]
     seen = {}
     for each in inputs:
-        for ids, mask, label in zip(*(each.inputs[name] for name in ("input_ids", "attention_mask", "labels")), strict=True):
+        for ids, mask, label in zip(
+            *(each.inputs[name] for name in ("input_ids", "attention_mask", "labels")), strict=True
+        ):
             seen[int(label)] = ids[mask.bool()].tolist()
             assert (ids[~mask.bool()] == 0).all()
     assert seen == {10 + index: ids.tolist() for index, ids in enumerate(TOKEN_IDS)}

@@ -1,4 +1,5 @@
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def split_documents(inputs: np.ndarray) -> list[tuple[int, ...]]:
     tokens = [*inputs[0].tolist(), SEP_ID]
     starts = [index for index, token in enumerate(tokens) if token == CLS_ID] + [len(tokens)]
     assert starts[0] == 0
-    return [tuple(tokens[start:end]) for start, end in zip(starts[:-1], starts[1:], strict=True)]
+    return [tuple(tokens[start:end]) for start, end in pairwise(starts)]
 
 
 def read_phases(text: str, scheme: KmerScheme) -> list[tuple[int, ...]]:
@@ -167,7 +168,7 @@ def test_tokens_are_integers_of_torch():
 
 
 def test_documents_of_hand_made_rows():
-    # 0-250 in three; 250-252 is too short; 252-352 exactly one; 352-460: the rest of 8 goes to the document before.
+    # 0-250 in three; 250-252 is too short; 252-352 is one; 352-460: the rest of 8 stays with its neighbor.
     starts, lengths = cut_documents(np.array([0, 250, 252, 352, 460]), 100, 3)
     assert starts.tolist() == [0, 100, 200, 252, 352]
     assert lengths.tolist() == [100, 100, 50, 100, 108]
