@@ -33,6 +33,7 @@ GENOME_FILE = "ecoli_k12_mg1655.fa.gz"
 PROMOTERS_FILE = "ecoli_promoters.csv.gz"
 LICENSE_FILE = "LICENSE.vecoli"
 CSV_COLUMNS = ("sequence", "label", "split", "id")
+LABEL_NAMES = ("other", "promoter")
 SPLITS = ("train", "validation", "test")
 STOP_CODONS = ("TAA", "TAG", "TGA")
 START_CODONS = ("ATG", "GTG", "TTG", "CTG", "ATT", "ATC", "ATA")  # the starts of NCBI translation table 11
@@ -416,7 +417,7 @@ def count_windows(windows: Iterable[Window]) -> dict[str, dict[str, int]]:
     """Return the number of windows by split and label."""
     counts = {split: {"promoter": 0, "other": 0} for split in SPLITS}
     for window in windows:
-        counts[window.split]["promoter" if window.label else "other"] += 1
+        counts[window.split][LABEL_NAMES[window.label]] += 1
     return counts
 
 
@@ -443,11 +444,11 @@ README = """# Quickstart data: *Escherichia coli* K-12 MG1655
 | file | what it is |
 |---|---|
 | `{genome_file}` | the complete genome, {accession}, {genome_bp:,} bp, one record |
-| `{promoters_file}` | {num_windows:,} windows of {window_bp} bp, columns `{columns}`; label 1 is a promoter |
+| `{promoters_file}` | {num_windows:,} windows of {window_bp} bp, columns `{columns}`; label `promoter` or `other` |
 | `provenance.json` | source, checksums, every setting, counts |
 | `{license_file}` | the license of the package that the tables come from |
 
-| split | promoter (1) | other (0) |
+| split | promoter | other |
 |---|---|---|
 {table}
 
@@ -478,7 +479,8 @@ to the gene), the gene.
 **Known properties.** GC content is {gc_promoter:.3f} in promoters and {gc_other:.3f} in the others, so
 composition alone tells much: compare with a k-mer baseline. {shared_percent:.1f} % of the validation and
 test windows share a {leakage_k}-mer, on either strand, with a train window. A language model pretrained on
-the genome above has seen the test windows, without labels.
+the genome above has seen the test windows, without labels: the quickstart cuts its validation and test blocks
+out.
 """
 
 
@@ -583,7 +585,7 @@ def format_csv(windows: Iterable[Window]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    writer.writerows((w.sequence, w.label, w.split, w.id) for w in windows)
+    writer.writerows((w.sequence, LABEL_NAMES[w.label], w.split, w.id) for w in windows)
     return buffer.getvalue()
 
 

@@ -359,7 +359,9 @@ def test_a_run_killed_in_every_stage_ends_with_the_same_weights(finished, tmp_pa
 
 
 def make_row(name: str, *, validation: float, test: float, is_control: bool = False) -> ClassifierRow:
-    return ClassifierRow(name=name, is_control=is_control, validation={"mcc": validation}, test={"mcc": test})
+    return ClassifierRow(
+        name=name, is_control=is_control, validation={"auroc": validation}, test={"auroc": test}
+    )
 
 
 def test_the_test_split_has_no_say_in_the_choice():
@@ -367,7 +369,7 @@ def test_the_test_split_has_no_say_in_the_choice():
         make_row("control", validation=0.99, test=0.99, is_control=True),
         make_row("a", validation=0.5, test=0.9),
         make_row("b", validation=0.6, test=0.1),
-        make_row("c", validation=-0.7, test=0.95),
+        make_row("c", validation=0.4, test=0.95),
     ]
     assert choose_network(rows) == choose_network(rows[::-1]) == "b"
 

@@ -194,7 +194,7 @@ def test_a_recipe_or_a_setting_that_does_not_exist_is_refused(place, refuse, com
     )
     refuse(
         SETTINGS_EXIT,
-        "tokens 0, evaluations .*; expected tokens and .* of at least 1",
+        "found tokens 0, .*; expected .* at least 1; correct the pretraining settings",
         *words,
         "pretrain.tokens=0",
     )

@@ -296,14 +296,19 @@ def test_run_writes_to_a_folder_named_after_the_recipe(space, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
-    "words", [["--set", "scratch.batch_size=8"], ["--seed", "1"], ["--tokenizer", "kmer_k3_s1"]], ids=" ".join
+    ("words", "difference"),
+    [
+        (["--set", "scratch.batch_size=8"], "settings.batch_size was 16, is now 8"),
+        (["--seed", "1"], "settings.seed was 0, is now 1"),
+        (["--tokenizer", "kmer_k3_s1"], "settings.tokenizer was kmer_k4_s2, is now kmer_k3_s1"),
+    ],
 )
-def test_the_folder_of_a_run_with_other_settings_is_refused(space, words):
+def test_the_folder_of_a_run_with_other_settings_is_refused(space, words, difference):
     before = read_tree(space.folder / "scratch")
     command = ["finetune", "--data", space.folder / "labels.csv", "--tokenizer", "kmer_k4_s2"]
     outcome = run_cli(*command, "--output", space.folder / "scratch", *TINY, *words)
     check_refused(
-        outcome, 4, "another run in .*scratch .*; expected an empty folder, or the same command again"
+        outcome, 4, rf"another run in .*scratch \({re.escape(difference)}\); expected an empty folder"
     )
     assert read_tree(space.folder / "scratch") == before
 

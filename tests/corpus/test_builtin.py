@@ -16,7 +16,7 @@ def test_the_shipped_genome_is_mg1655():
 
 def test_the_shipped_promoters_are_labeled_and_split():
     data = read_labeled(resolve_source("builtin:ecoli_promoters"))
-    assert data.label_names == ("0", "1")
+    assert data.label_names == ("other", "promoter")
     assert {len(sequence) for sequence in data.sequences} == {81}
     assert set(data.splits) == {"train", "validation", "test"}
     assert len(set(data.ids)) == len(data)

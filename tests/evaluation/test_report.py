@@ -11,21 +11,21 @@ from genolm.evaluation.report import (
 )
 
 
-def build_row(name: str, *, is_control: bool, validation_mcc: float, test_mcc: float) -> ClassifierRow:
+def build_row(name: str, *, is_control: bool, validation_auroc: float, test_mcc: float) -> ClassifierRow:
     test = {
         "mcc": test_mcc,
         "accuracy": 0.87654,
         "auroc": 0.9,
         "ci95": {"mcc": [test_mcc - 0.05, test_mcc + 0.05]},
     }
-    return ClassifierRow(name=name, is_control=is_control, validation={"mcc": validation_mcc}, test=test)
+    return ClassifierRow(name=name, is_control=is_control, validation={"auroc": validation_auroc}, test=test)
 
 
 ROWS = (
-    build_row("k-mers", is_control=True, validation_mcc=0.99, test_mcc=0.4),
-    build_row("GC", is_control=True, validation_mcc=0.1, test_mcc=0.45),
-    build_row("scratch", is_control=False, validation_mcc=0.5, test_mcc=0.9),
-    build_row("genome LM", is_control=False, validation_mcc=0.7, test_mcc=0.6),
+    build_row("k-mers", is_control=True, validation_auroc=0.99, test_mcc=0.4),
+    build_row("GC", is_control=True, validation_auroc=0.1, test_mcc=0.45),
+    build_row("scratch", is_control=False, validation_auroc=0.5, test_mcc=0.9),
+    build_row("genome LM", is_control=False, validation_auroc=0.7, test_mcc=0.6),
 )
 
 
@@ -52,7 +52,7 @@ def test_the_control_to_beat_is_the_best_on_the_test_split(report):
 
 def test_the_table_of_classifiers_marks_the_chosen_one(report):
     header, *rows = build_classifier_table(report)
-    assert header == ("model", "accuracy", "MCC", "95 % interval", "AUROC", "validation MCC")
+    assert header == ("model", "accuracy", "MCC", "95 % interval", "AUROC", "validation AUROC")
     assert [row[0] for row in rows] == ["k-mers", "GC", "scratch", "genome LM *"]
     assert rows[3][1:] == ("0.877", "0.600", "0.550 .. 0.650", "0.900", "0.700")
 

@@ -48,7 +48,7 @@ def _read_place(row):
     """Return 0-based start, end and strand of a shipped row, from its id alone."""
     place = row["id"].split(":")[1]
     strand, place = place[-1], place[:-1]
-    if row["label"] == "1":
+    if row["label"] == "promoter":
         base = int(place) - 1
         return (base - 60, base + 21, strand) if strand == "+" else (base - 20, base + 61, strand)
     start, end = place.split("-")
@@ -138,9 +138,9 @@ def test_rows_are_unique_and_in_genome_order(rows):
 
 
 def test_no_two_negatives_overlap_and_all_are_far_from_promoters(rows):
-    negatives = np.array([_read_place(row)[:2] for row in rows if row["label"] == "0"])
+    negatives = np.array([_read_place(row)[:2] for row in rows if row["label"] == "other"])
     assert (negatives[1:, 0] >= negatives[:-1, 1]).all()
-    ends = np.array([int(r["id"].split(":")[1][:-1]) - 1 for r in rows if r["label"] == "1"])
+    ends = np.array([int(r["id"].split(":")[1][:-1]) - 1 for r in rows if r["label"] == "promoter"])
     before_bp = negatives[:, :1] - ends
     after_bp = ends - (negatives[:, 1:] - 1)
     assert np.maximum(before_bp, after_bp).min() >= 150
@@ -149,7 +149,7 @@ def test_no_two_negatives_overlap_and_all_are_far_from_promoters(rows):
 def test_two_negatives_for_each_promoter_in_every_split(rows):
     for split in SPLITS:
         labels = [row["label"] for row in rows if row["split"] == split]
-        assert labels.count("0") == 2 * labels.count("1") > 0
+        assert labels.count("other") == 2 * labels.count("promoter") > 0
 
 
 def test_split_follows_the_block_and_no_window_is_near_a_change(rows):
@@ -174,7 +174,7 @@ def test_provenance_describes_the_shipped_files(rows, provenance):
     counts = provenance["counts"]["windows"]
     for split in SPLITS:
         labels = [row["label"] for row in rows if row["split"] == split]
-        assert counts[split] == {"promoter": labels.count("1"), "other": labels.count("0")}
+        assert counts[split] == {"promoter": labels.count("promoter"), "other": labels.count("other")}
     names = {path.name for path in SHIPPED.iterdir() if path.is_file()}
     assert names == {*provenance["files"], "provenance.json", "__init__.py"}
     for name, described in provenance["files"].items():
@@ -200,7 +200,7 @@ def test_shipped_folder_is_small_and_its_license_is_whole():
 def test_shipped_readme_states_the_counts(rows):
     text = (SHIPPED / "README.md").read_text()
     assert f"{len(rows):,} windows of 81 bp" in text
-    num_test = sum(row["split"] == "test" and row["label"] == "1" for row in rows)
+    num_test = sum(row["split"] == "test" and row["label"] == "promoter" for row in rows)
     assert f"| test | {num_test} | {2 * num_test} |" in text
     assert "{" not in text
 
@@ -212,7 +212,7 @@ def test_rebuilt_promoters_equal_the_shipped_ones(rows, small_built):
     shipped = [
         (row["id"], row["sequence"], row["split"])
         for row in rows
-        if row["label"] == "1" and _read_place(row)[1] <= SMALL_BP
+        if row["label"] == "promoter" and _read_place(row)[1] <= SMALL_BP
     ]
     rebuilt = [(w.id, w.sequence, w.split) for w in small_built.windows if w.label == 1]
     assert len(shipped) > 100
@@ -230,7 +230,7 @@ def test_shipped_negatives_are_among_the_candidates_of_the_part(rows, small):
     shipped = {
         (row["id"], row["sequence"], row["split"])
         for row in rows
-        if row["label"] == "0" and _read_place(row)[1] <= SMALL_BP
+        if row["label"] == "other" and _read_place(row)[1] <= SMALL_BP
     }
     assert len(shipped) > 200
     assert shipped <= {(w.id, w.sequence, w.split) for w in candidates}
