@@ -444,7 +444,7 @@ README = """# Quickstart data: *Escherichia coli* K-12 MG1655
 | file | what it is |
 |---|---|
 | `{genome_file}` | the complete genome, {accession}, {genome_bp:,} bp, one record |
-| `{promoters_file}` | {num_windows:,} windows of {window_bp} bp, columns `{columns}`; label `promoter` or `other` |
+| `{promoters_file}` | {num_windows:,} windows of {window_bp} bp: `{columns}`; labels `promoter`, `other` |
 | `provenance.json` | source, checksums, every setting, counts |
 | `{license_file}` | the license of the package that the tables come from |
 
