@@ -203,8 +203,8 @@ def test_the_planted_motif_is_learned(finished):
 
 def test_the_chosen_network_is_the_best_on_validation(finished):
     networks = [row for row in finished.result.report.classifiers if not row.is_control]
-    best = max(row.validation["mcc"] for row in networks)
-    assert finished.result.report.find_chosen().validation["mcc"] == best
+    best = max(row.validation["auroc"] for row in networks)
+    assert finished.result.report.find_chosen().validation["auroc"] == best
 
 
 def test_the_markdown_report_has_a_line_for_every_row(finished):
@@ -215,7 +215,7 @@ def test_the_markdown_report_has_a_line_for_every_row(finished):
     assert [line for line in lines if " * |" in line] == [
         f"| {chosen.name} * | {chosen.test['accuracy']:.3f} | {chosen.test['mcc']:.3f} | "
         f"{chosen.test['ci95']['mcc'][0]:.3f} .. {chosen.test['ci95']['mcc'][1]:.3f} | "
-        f"{chosen.test['auroc']:.3f} | {chosen.validation['mcc']:.3f} |"
+        f"{chosen.test['auroc']:.3f} | {chosen.validation['auroc']:.3f} |"
     ]
     genome_lm = report.language_models[1]
     assert lines[-1] == (

@@ -271,8 +271,8 @@ def test_run_and_ulmfit_end_with_a_table_and_lines_that_load_the_model(space, tm
         name = row["name"] + (" *" if row["name"] == report["chosen"] else "")
         low, high = row["test"]["ci95"]["mcc"]
         assert re.search(
-            rf" {re.escape(name)} +. +{row['test']['accuracy']:.3f} . +{row['test']['mcc']:.3f} "
-            rf". +{low:.3f} \.\. {high:.3f} . +{row['test']['auroc']:.3f} . +{row['validation']['mcc']:.3f} ",
+            rf" {re.escape(name)} +. +{row['test']['accuracy']:.3f} . +{row['test']['mcc']:.3f} . +{low:.3f} "
+            rf"\.\. {high:.3f} . +{row['test']['auroc']:.3f} . +{row['validation']['auroc']:.3f} ",
             first.out,
         )
     folder = tmp_path / "out" / "model"
