@@ -5,6 +5,7 @@ All unusable settings of a file are reported at once, in one line.
 
 import dataclasses
 import difflib
+import re
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ import yaml
 from genolm.errors import GenolmError, SettingsError
 
 Settings = TypeVar("Settings")
+
+_SCIENTIFIC = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # YAML 1.1 reads 5e-3, without a dot, as text
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -61,7 +64,14 @@ def apply_overrides(mapping: Mapping[str, Any], overrides: Sequence[str]) -> dic
             inner = level.get(parent)
             level[parent] = dict(inner) if isinstance(inner, Mapping) else {}
             level = level[parent]
-        level[last] = yaml.safe_load(text)
+        try:
+            level[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise SettingsError(
+                found=f"the override {override!r} with an unreadable value",
+                expected="NAME=VALUE, the value as in YAML",
+                remedy="close its brackets and quotes",
+            ) from error
     return result
 
 
@@ -139,6 +149,8 @@ def _convert(hint: Any, value: Any, name: str, problems: list[SettingsError]) ->
     if origin is Literal and value in arguments:
         return value
     if hint is float and type(value) in (int, float):
+        return float(value)
+    if hint is float and isinstance(value, str) and _SCIENTIFIC.fullmatch(value):
         return float(value)
     if hint in (int, str, bool) and type(value) is hint:
         return value

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -55,8 +56,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     An existing `path` is replaced. Left-overs of a killed process under the same name are removed first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".tmp-{path.name}-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in path.parent.iterdir():
+        if re.fullmatch(rf"\.tmp-{re.escape(path.name)}-[0-9a-f]{{8}}", leftover.name):
+            shutil.rmtree(leftover, ignore_errors=True)
     temporary = path.parent / f".tmp-{path.name}-{uuid.uuid4().hex[:8]}"
     temporary.mkdir()
     try:
@@ -70,6 +72,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_unused(folder: Path) -> bool:
+    """Say whether a folder is absent, or holds nothing but left-overs of a killed process."""
+    if not folder.is_dir():
+        return not folder.exists()
+    return all(path.name.startswith(".tmp-") for path in folder.iterdir())
 
 
 def write_text(path: Path, text: str) -> None:

@@ -28,7 +28,16 @@ from genolm.evaluation.report import (
     choose_network,
     render_markdown,
 )
-from genolm.files import atomic_folder, compute_fingerprint, compute_sha256, read_json, write_json, write_text
+from genolm.files import (
+    atomic_folder,
+    compute_fingerprint,
+    compute_sha256,
+    is_unused,
+    read_json,
+    write_json,
+    write_text,
+)
+from genolm.genome.fasta import open_by_content
 from genolm.metrics import compute_classification_report
 from genolm.progress import Reporter
 from genolm.tokenization.scheme import KmerScheme
@@ -197,12 +206,16 @@ def _read_data(recipe: Recipe, scheme: KmerScheme, reporter: Reporter) -> Labele
 def _ensure_corpus(recipe: Recipe, folder: Path, data: LabeledData, reporter: Reporter) -> None:
     """Build the corpus without the held-out sequences, unless that very corpus is there already."""
     genomes = [resolve_source(source) for source in recipe.genomes]
-    held_out = [
-        sequence
-        for split in ("validation", "test")
-        for sequence in data.select(split).sequences
-        if len(sequence) >= MIN_EXCLUDED_BP
-    ]
+    for path in genomes:
+        with open_by_content(path):
+            pass  # a missing file is named before its checksum is computed
+    held_out = [sequence for split in ("validation", "test") for sequence in data.select(split).sequences]
+    if num_short := sum(len(sequence) < MIN_EXCLUDED_BP for sequence in held_out):
+        reporter.note(
+            f"  {num_short:,} held-out sequences under {MIN_EXCLUDED_BP} bp are too short to be found in a "
+            "genome, so the language model may see them"
+        )
+        held_out = [sequence for sequence in held_out if len(sequence) >= MIN_EXCLUDED_BP]
     identity = compute_fingerprint(
         [[compute_sha256(path) for path in genomes], asdict(recipe.corpus), held_out]
     )
@@ -215,7 +228,7 @@ def _ensure_corpus(recipe: Recipe, folder: Path, data: LabeledData, reporter: Re
                 remedy="choose another --output, or remove the folder",
             )
         return
-    if folder.parent.is_dir() and any(folder.parent.iterdir()) and not marker.is_file():
+    if not marker.is_file() and not is_unused(folder.parent):
         raise RunFolderError(
             found=f"{folder.parent} with files of another origin",
             expected="an empty or new output folder",
@@ -295,8 +308,15 @@ def _fit_controls(data: LabeledData, path: Path, reporter: Reporter) -> list[Cla
 
 def _compute_once(path: Path, key: str, compute: Callable[[], Any], *, title: str, reporter: Reporter) -> Any:
     """Return the value kept in a JSON file under the same key; else compute it and keep it."""
-    if path.is_file() and (kept := read_json(path))["key"] == key:
-        return kept["value"]
+    if path.is_file():
+        kept = read_json(path)
+        if kept["key"] == key:
+            return kept["value"]
+        raise RunFolderError(
+            found=f"another run in {path.parent} ({path.name} is of other data or settings)",
+            expected="an empty folder, or the same command again to go on",
+            remedy="choose another --output, or remove the folder",
+        )
     with reporter.task(title, total=1) as task:
         value = compute()
         task.update(1)

@@ -79,7 +79,7 @@ class RichReporter(Reporter):
 
     def note(self, text: str) -> None:
         """Print the line above the bars."""
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def task(self, title: str, *, total: int) -> Iterator[Task]:

@@ -253,3 +253,14 @@ def test_a_missing_file_is_named(tmp_path):
             SettingsError, match=f"found no file {re.escape(str(path))}; expected a YAML recipe"
         ):
             read_yaml(path)
+
+
+def test_an_override_that_is_no_yaml_is_refused():
+    message = r"the override 'blocks=\[1' with an unreadable value; expected NAME=VALUE"
+    with pytest.raises(SettingsError, match=message):
+        apply_overrides({}, ["blocks=[1"])
+
+
+@pytest.mark.parametrize("text", ["5e-3", "5E-03", "5.0e-3", "0.005"])
+def test_a_rate_may_be_written_with_an_exponent(text):
+    assert build(**apply_overrides({}, [f"dropout={text}"])).dropout == 0.005

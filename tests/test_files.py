@@ -168,3 +168,11 @@ def test_a_value_that_is_no_json_leaves_the_old_file(tmp_path):
 def test_text_is_utf_8(tmp_path):
     write_text(tmp_path / "a.txt", "5' \u2192 3'\n")
     assert (tmp_path / "a.txt").read_bytes() == b"5' \xe2\x86\x92 3'\n"
+
+
+def test_the_folder_that_another_process_writes_under_a_longer_name_is_left_alone(tmp_path):
+    with atomic_folder(tmp_path / "corpus-human") as other:
+        (other / "half").touch()
+        with atomic_folder(tmp_path / "corpus"):
+            pass
+    assert list_names(tmp_path) == {"corpus", "corpus-human"}

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 from contextlib import contextmanager
@@ -360,7 +361,7 @@ def test_a_run_killed_in_every_stage_ends_with_the_same_weights(finished, tmp_pa
 
 def make_row(name: str, *, validation: float, test: float, is_control: bool = False) -> ClassifierRow:
     return ClassifierRow(
-        name=name, is_control=is_control, validation={"auroc": validation}, test={"auroc": test}
+        name=name, is_control=is_control, validation={"auroc": validation, "mcc": 0.1}, test={"auroc": test}
     )
 
 
@@ -482,3 +483,30 @@ def test_a_name_that_is_no_recipe_is_refused(tmp_path):
         SettingsError, match=r"unknown setting pretrain\.token in bad.yaml; .*write pretrain\.tokens"
     ):
         load_recipe(str(tmp_path / "bad.yaml"))
+
+
+@pytest.mark.parametrize("overrides", [["tokenizer=kmer_k4_s1"], ["pretrain.eval_window_bp=512"]])
+def test_a_refused_run_leaves_the_markov_models_of_the_other(finished, planted, overrides):
+    before = read_tree(finished.output)
+    with pytest.raises(RunFolderError, match="another run in"):
+        run_pipeline(make_recipe(planted, *overrides), finished.output)
+    assert read_tree(finished.output) == before
+
+
+def test_other_train_labels_leave_the_controls(finished, planted, tmp_path):
+    text = planted.data.read_text()
+    (tmp_path / "other.csv").write_text(re.sub(r"^(w0,[ACGT]+),0,", r"\1,1,", text, flags=re.MULTILINE))
+    before = read_tree(finished.output)
+    with pytest.raises(RunFolderError, match="another run in"):
+        run_pipeline(replace(finished.recipe, data=str(tmp_path / "other.csv")), finished.output)
+    assert read_tree(finished.output) == before
+
+
+def test_the_left_over_of_a_kill_in_the_first_moment_is_no_foreign_file(planted, tmp_path):
+    class Stop(Recorder):
+        def task(self, title, *, total):
+            raise KeyboardInterrupt(title)
+
+    (tmp_path / ".tmp-corpus.fingerprint.json-0123abcd").touch()
+    with pytest.raises(KeyboardInterrupt, match=r"^corpus$"):
+        run_pipeline(make_recipe(planted), tmp_path, reporter=Stop())

@@ -86,3 +86,8 @@ def test_bars_are_drawn_on_the_error_stream(capsys):
 def test_the_error_stream_decides_which_reporter(monkeypatch, is_terminal, expected):
     monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: is_terminal))
     assert type(build_reporter()) is expected
+
+
+def test_a_note_with_brackets_is_shown_as_it_is(capsys):
+    RichReporter().note("12 rows of [train] in runs[/old]")
+    assert capsys.readouterr().err == "12 rows of [train] in runs[/old]\n"

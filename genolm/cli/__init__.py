@@ -47,6 +47,7 @@ def main() -> None:
     except GenolmError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == 130:  # typer's exit code after Ctrl-C
+            print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        raise

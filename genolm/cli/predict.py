@@ -23,9 +23,14 @@ def predict(
 ) -> None:
     """Write a table of class probabilities, one line per sequence."""
     from genolm.corpus.labeled import read_sequences
+    from genolm.errors import SettingsError
     from genolm.files import write_text
     from genolm.inference.classify import classify_sequences, load_classifier
 
+    if output is not None and output.is_dir():
+        raise SettingsError(
+            found=f"the folder {output}", expected="a file name for the table", remedy="add one to --output"
+        )
     reporter = open_reporter()
     classifier = load_classifier(model)
     named = read_sequences(sequences, min_length_bp=classifier.scheme.k)
@@ -53,12 +58,19 @@ def evaluate(
 
     from genolm.corpus.builtin import resolve_source
     from genolm.corpus.labeled import read_labeled
+    from genolm.errors import SettingsError
     from genolm.evaluation.classifier import evaluate_classifier
     from genolm.inference.classify import load_classifier
 
     reporter = open_reporter()
     classifier = load_classifier(model)
     labeled = read_labeled(resolve_source(data), min_length_bp=classifier.scheme.k)
+    if split and not labeled.has_splits:
+        raise SettingsError(
+            found=f"--split {split} and no split column in {data}",
+            expected="a split column, or all sequences",
+            remedy="add the column, or leave --split out",
+        )
     part = labeled.select(split or "test") if labeled.has_splits else labeled
     print(json.dumps(evaluate_classifier(classifier, part, reporter=reporter), indent=2))
 

@@ -50,11 +50,13 @@ def adapt(
 ) -> None:
     """Stage 2: go on training a language model on the target sequences, without their labels."""
     from genolm.pipeline import load_recipe
+    from genolm.tokenization.tokenizer_json import load_scheme
     from genolm.training.causal_lm import adapt as adapt_lm
 
     loaded = load_recipe(recipe, overrides=settings or [])
     seed = loaded.seed if seed is None else seed
-    labeled = _read_data(data, require_labels=False, seed=seed)
+    min_length_bp = load_scheme(pretrained).k
+    labeled = _read_data(data, require_labels=False, seed=seed, min_length_bp=min_length_bp)
     metrics = adapt_lm(
         pretrained,
         output,
@@ -83,16 +85,18 @@ def finetune(
     """Stage 3: train a classifier on a pretrained model, or from scratch, and evaluate it."""
     from genolm.pipeline import load_recipe
     from genolm.tokenization.scheme import KmerScheme
+    from genolm.tokenization.tokenizer_json import load_scheme
     from genolm.training.classifier import finetune as finetune_classifier
 
     loaded = load_recipe(recipe, overrides=settings or [])
     seed = loaded.seed if seed is None else seed
+    scheme = load_scheme(pretrained) if pretrained else KmerScheme.parse(tokenizer or loaded.tokenizer)
     metrics = finetune_classifier(
-        _read_data(data, require_labels=True, seed=seed),
+        _read_data(data, require_labels=True, seed=seed, min_length_bp=scheme.k),
         output,
         settings=loaded.finetune if pretrained else loaded.scratch,
         pretrained=pretrained,
-        scheme=KmerScheme.parse(tokenizer or loaded.tokenizer),
+        scheme=scheme,
         seed=seed,
         reporter=open_reporter(),
     )
@@ -109,11 +113,12 @@ def register(app: typer.Typer) -> None:
     app.command()(finetune)
 
 
-def _read_data(source: str, *, require_labels: bool, seed: int) -> "LabeledData":
+def _read_data(source: str, *, require_labels: bool, seed: int, min_length_bp: int) -> "LabeledData":
     from genolm.corpus.builtin import resolve_source
     from genolm.corpus.labeled import assign_random_split, read_labeled
 
-    labeled = read_labeled(resolve_source(source), require_labels=require_labels)
+    path = resolve_source(source)
+    labeled = read_labeled(path, require_labels=require_labels, min_length_bp=min_length_bp)
     return labeled if labeled.has_splits else assign_random_split(labeled, seed=seed)
 
 

@@ -45,9 +45,11 @@ class AblationReport:
 def choose_network(rows: Sequence[ClassifierRow]) -> str:
     """Name the network with the best AUROC on the validation split; the test split has no say.
 
-    Of a few hundred sequences the AUROC is steadier than the MCC, which turns on a threshold.
+    On a few hundred sequences the AUROC is steadier than the MCC, which turns on a threshold; the MCC
+    decides between equals.
     """
-    return max((row for row in rows if not row.is_control), key=lambda row: row.validation["auroc"]).name
+    networks = [row for row in rows if not row.is_control]
+    return max(networks, key=lambda row: (row.validation["auroc"], row.validation["mcc"])).name
 
 
 def build_classifier_table(report: AblationReport) -> list[tuple[str, ...]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 import genolm.models  # noqa: F401  registers the architectures with the Auto classes
@@ -37,7 +38,14 @@ def load_classifier(folder: Path) -> Classifier:
             expected="the folder of a finished classifier",
             remedy="finish the training first, or correct the path",
         )
-    model, info = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+    try:
+        model, info = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+    except SafetensorError as error:
+        raise RunFolderError(
+            found=f"a damaged model.safetensors in {folder} ({error})",
+            expected="the weights of a finished classifier",
+            remedy="copy the folder again, or train again",
+        ) from error
     if info["missing_keys"]:
         raise RunFolderError(
             found=f"a model without a classifier's head in {folder} (a language model?)",

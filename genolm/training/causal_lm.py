@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from genolm.alphabet import Codes
 from genolm.corpus.bases import CorpusBases, get_bases_path, load_corpus_bases, read_corpus_info
-from genolm.errors import DataError, SettingsError
+from genolm.errors import DataError, RunFolderError, SettingsError
 from genolm.files import compute_fingerprint, compute_sha256
 from genolm.metrics import bits_per_base
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM
@@ -138,18 +138,6 @@ def pretrain_causal(
     """
     reporter = reporter or Reporter()
     corpus_info = read_corpus_info(corpus)
-    open_run_folder(
-        output,
-        command="pretrain causal",
-        settings={**asdict(settings), "tokenizer": scheme.name, "seed": seed},
-        inputs={
-            "corpus": compute_fingerprint(
-                {split: compute_sha256(get_bases_path(corpus, split)) for split in corpus_info["splits"]}
-            )
-        },
-    )
-    if metrics := read_finished_metrics(output):
-        return metrics
     bases = load_corpus_bases(corpus, "train")
     stream = TokenStream(bases.codes, bases.row_starts, scheme=scheme, settings=settings.stream, seed=seed)
     step_tokens = settings.stream.lanes * settings.stream.bptt_tokens
@@ -165,6 +153,18 @@ def pretrain_causal(
             expected="held-out sequence to choose the weights by",
             remedy="build the corpus with split: blocks",
         )
+    open_run_folder(
+        output,
+        command="pretrain causal",
+        settings={**asdict(settings), "tokenizer": scheme.name, "seed": seed},
+        inputs={
+            "corpus": compute_fingerprint(
+                {split: compute_sha256(get_bases_path(corpus, split)) for split in corpus_info["splits"]}
+            )
+        },
+    )
+    if metrics := read_finished_metrics(output):
+        return metrics
     windows = cut_windows(held_out["validation"], window_bp=settings.eval_window_bp, min_bp=scheme.k + 1)
     watched = _encode_windows(
         windows[:: math.ceil(settings.eval_window_bp * len(windows) / settings.eval_max_bp)], scheme
@@ -228,24 +228,34 @@ def adapt(
     """
     reporter = reporter or Reporter()
     scheme = load_scheme(pretrained)
+    if not train_sequences or not validation_sequences:
+        raise DataError(
+            found="no sequence to train on" if not train_sequences else "no validation sequence",
+            expected="unlabeled target sequences for train and validation",
+            remedy="check the train and validation splits",
+        )
+    pretrained_sha256 = compute_model_sha256(pretrained)
+    loaded: Any = AwdLstmForCausalLM.from_pretrained(
+        pretrained, output_loading_info=True, **settings.dropout.build_config()
+    )
+    model, info = loaded
+    if info["missing_keys"]:
+        raise RunFolderError(
+            found=f"a model without a language model's head in {pretrained} (a classifier?)",
+            expected="the folder of a finished language model",
+            remedy="name the folder of genolm pretrain or genolm adapt",
+        )
     open_run_folder(
         output,
         command="adapt",
         settings={**asdict(settings), "seed": seed},
         inputs={
-            "pretrained": compute_model_sha256(pretrained),
+            "pretrained": pretrained_sha256,
             "sequences": compute_fingerprint([list(train_sequences), list(validation_sequences)]),
         },
     )
     if metrics := read_finished_metrics(output):
         return metrics
-    if not train_sequences:
-        raise DataError(
-            found="no sequence to train on",
-            expected="unlabeled target sequences",
-            remedy="check the train split",
-        )
-    model = AwdLstmForCausalLM.from_pretrained(pretrained, **settings.dropout.build_config())
     batches = SequenceBatches(
         encode_sequences(train_sequences, scheme), batch_size=settings.batch_size, seed=seed
     )

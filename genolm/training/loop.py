@@ -73,7 +73,7 @@ class TrainingJob:
     title: str
     build_input: Callable[[int], StepInput]  # of a step number, and of nothing else
     schedule: PhasedSchedule
-    evaluate: Callable[[PreTrainedModel], dict[str, float]]
+    evaluate: Callable[[PreTrainedModel], dict[str, float]]  # figures, "loss" among them
     monitor: str  # name of the evaluated figure that chooses the best weights
     larger_is_better: bool
     eval_every_steps: int
@@ -102,8 +102,7 @@ class _Progress:
 
     def take_evaluation(self, metrics: dict[str, float], job: TrainingJob) -> bool:
         """Record an evaluation; return whether it is the best so far."""
-        sign = 1 if job.larger_is_better else -1
-        if self.best_metrics and sign * metrics[job.monitor] <= sign * self.best_metrics[job.monitor]:
+        if self.best_metrics and _rank(metrics, job) <= _rank(self.best_metrics, job):
             self.evals_without_gain += 1
             return False
         self.best_step, self.best_metrics, self.evals_without_gain = self.step, metrics, 0
@@ -112,6 +111,11 @@ class _Progress:
     def is_finished(self, job: TrainingJob) -> bool:
         """Say whether the last step is done, or early stopping ends the training."""
         return self.step >= job.schedule.num_steps or 0 < job.patience <= self.evals_without_gain
+
+
+def _rank(metrics: dict[str, float], job: TrainingJob) -> tuple[float, float]:
+    """Rank an evaluation by the monitored figure; of two that tie, the one with the lower loss is better."""
+    return (metrics[job.monitor] if job.larger_is_better else -metrics[job.monitor], -metrics["loss"])
 
 
 def choose_precision(precision: Precision) -> str:

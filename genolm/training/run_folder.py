@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 import genolm
 from genolm.errors import RunFolderError
-from genolm.files import atomic_folder, compute_fingerprint, compute_sha256, read_json, write_json
+from genolm.files import atomic_folder, compute_fingerprint, compute_sha256, is_unused, read_json, write_json
 from genolm.tokenization.scheme import KmerScheme
 from genolm.tokenization.tokenizer_json import save_tokenizer
 
@@ -48,7 +48,7 @@ def open_run_folder(folder: Path, *, command: str, settings: dict[str, Any], inp
                 remedy="choose another --output, or remove the folder",
             )
         return
-    if folder.is_dir() and any(not each.name.startswith(".tmp-") for each in folder.iterdir()):
+    if not is_unused(folder):
         raise RunFolderError(
             found=f"{folder} with files of another origin",
             expected="an empty or new output folder",
@@ -90,6 +90,8 @@ def save_model_folder(folder: Path, *, model: PreTrainedModel, scheme: KmerSchem
     """Write a Hugging Face folder that loads without genolm: weights, config, modeling file, tokenizer."""
     with atomic_folder(folder) as temporary:
         model.save_pretrained(temporary)
+        # safetensors writes for the owner alone; let who may read the config also read the weights.
+        (temporary / "model.safetensors").chmod((temporary / "config.json").stat().st_mode)
         save_tokenizer(scheme, temporary / "tokenizer")
         for file in (temporary / "tokenizer").iterdir():
             os.replace(file, temporary / file.name)

@@ -250,3 +250,8 @@ def test_words_that_make_no_command_get_the_usage(monkeypatch, capsys):
         assert out == ""
         assert err.startswith("Usage: ")
         assert message in err
+
+
+def test_ulmfit_names_a_missing_genome(place, refuse):
+    words = ["ulmfit", "--genome", "none.fa", "--data", "good.csv", "--output", "new", *TINY]
+    refuse(DATA_EXIT, "no file at none.fa; expected a file that", *words)

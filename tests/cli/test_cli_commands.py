@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -418,3 +420,71 @@ def test_the_console_script_works_in_a_process_of_its_own(tmp_path):
     outcome = run_console_script("tokenizer", "bild")
     assert (outcome.code, outcome.out) == (2, "")
     assert "No such command 'bild'" in outcome.err
+
+
+def test_adapt_and_finetune_refuse_sequences_shorter_than_a_token(space, tmp_path):
+    (tmp_path / "bad.csv").write_text((space.folder / "labels.csv").read_text() + "short,AC,0,train\n")
+    data = ["--data", tmp_path / "bad.csv", "--output", tmp_path / "new", *TINY]
+    message = "a sequence of 2 bp at line 202 of bad.csv; expected at least 3 bp"
+    for words in (
+        ["finetune"],
+        ["finetune", "--pretrained", space.folder / "lm"],
+        ["adapt", "--pretrained", space.folder / "lm"],
+    ):
+        check_refused(run_cli(*words, *data), 3, message)
+    assert list_names(tmp_path) == {"bad.csv"}
+
+
+def test_adapt_refuses_a_classifier(space, tmp_path):
+    words = ["adapt", "--pretrained", space.folder / "classifier", "--data", space.folder / "labels.csv"]
+    message = "a model without a language model's head in .*classifier"
+    check_refused(run_cli(*words, "--output", tmp_path / "new", *TINY), 4, message)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder_behind(space, tmp_path):
+    lines = (space.folder / "labels.csv").read_text().splitlines()
+    (tmp_path / "bad.csv").write_text("\n".join(line for line in lines if not line.endswith(",train")) + "\n")
+    words = ["adapt", "--pretrained", space.folder / "lm", "--data", tmp_path / "bad.csv"]
+    check_refused(run_cli(*words, "--output", tmp_path / "new", *TINY), 3, "no sequence to train on")
+    words = ["pretrain", "causal", "--corpus", space.folder / "corpus", "--output", tmp_path / "new", *TINY]
+    outcome = run_cli(*words, "--set", "pretrain.stream.lanes=40000")
+    check_refused(outcome, 3, "expected enough to fill 40000 lanes")
+    assert list_names(tmp_path) == {"bad.csv"}
+
+
+def test_an_output_that_is_a_file_or_a_folder_by_mistake_is_refused(space, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    data = ["--data", space.folder / "labels.csv", "--output", tmp_path / "file", *TINY]
+    check_refused(run_cli("finetune", *data), 4, "file with files of another origin")
+    check_refused(
+        run_cli("ulmfit", "--genome", space.folder / "small.fa", *data), 4, "file with files of another"
+    )
+    words = ["predict", space.folder / "labels.csv", "--model", space.folder / "classifier"]
+    check_refused(
+        run_cli(*words, "--output", tmp_path), 2, "found the folder .*; expected a file name for the table"
+    )
+    assert read_tree(tmp_path) == {"file": b"mine"}
+
+
+def test_evaluate_refuses_a_split_of_data_without_splits(space, tmp_path):
+    lines = [line.rsplit(",", 1)[0] for line in (space.folder / "labels.csv").read_text().splitlines()]
+    (tmp_path / "no_split.csv").write_text("\n".join(lines) + "\n")
+    words = ["evaluate", tmp_path / "no_split.csv", "--model", space.folder / "classifier", "--split", "test"]
+    check_refused(run_cli(*words), 2, "--split test and no split column in .*no_split.csv")
+
+
+def test_predict_refuses_damaged_weights(space, tmp_path):
+    shutil.copytree(space.folder / "classifier", tmp_path / "model")
+    os.truncate(tmp_path / "model" / "model.safetensors", 3_000)
+    words = ["predict", space.folder / "labels.csv", "--model", tmp_path / "model"]
+    check_refused(run_cli(*words), 4, "a damaged model.safetensors in .*model")
+
+
+def test_what_ctrl_c_leaves_is_said(space, tmp_path, monkeypatch):
+    def press_ctrl_c(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("genolm.training.classifier.run_training", press_ctrl_c)
+    outcome = run_cli("finetune", "--data", space.folder / "labels.csv", "--output", tmp_path / "new", *TINY)
+    assert outcome == (130, "", "stopped; the same command goes on from the last checkpoint\n")
