@@ -124,7 +124,7 @@ def test_the_saved_weights_are_those_of_the_best_epoch(trained):
     evaluations = {record["step"]: record["evaluation"] for record in records if "evaluation" in record}
     assert list(evaluations) == [32 * epoch for epoch in range(1, 9)]
     assert set(evaluations[32]) == {"loss", "accuracy", "mcc", "auroc"}
-    best = max(evaluations, key=lambda step: evaluations[step]["auroc"])
+    best = max(evaluations, key=lambda step: (evaluations[step]["auroc"], -evaluations[step]["loss"]))
     assert metrics["best_step"] == best
     model = AwdLstmForSequenceClassification.from_pretrained(folder).eval()
     validation = data.select("validation")

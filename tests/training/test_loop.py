@@ -126,14 +126,22 @@ def test_the_best_weights_come_back_with_the_step_and_figures_of_their_evaluatio
         assert not current.training
         assert not torch.is_grad_enabled()
         seen.append(copy_weights(current))
-        return {"mcc": next(figures), "other": float(len(seen))}
+        return {"mcc": next(figures), "loss": 0.5}
 
     model = Toy()
     job = build_job(10, evaluate=evaluate, monitor="mcc", larger_is_better=True)
     outcome = train(job, tmp_path, model=model)
-    assert outcome == (10, 4, {"mcc": 0.7, "other": 2.0}, 80)  # an equal figure later on is no gain
+    assert outcome == (10, 4, {"mcc": 0.7, "loss": 0.5}, 80)  # an equal figure later on is no gain
     assert all(torch.equal(parameter, seen[1][name]) for name, parameter in model.named_parameters())
     assert not torch.equal(seen[1]["last.bias"], seen[4]["last.bias"])
+
+
+def test_of_two_equal_figures_the_one_with_the_lower_loss_is_better(tmp_path):
+    losses = iter([0.9, 0.4, 0.3, 0.6, 0.3])
+    job = build_job(
+        10, evaluate=lambda _: {"auroc": 1.0, "loss": next(losses)}, monitor="auroc", larger_is_better=True
+    )
+    assert train(job, tmp_path).best_step == 6
 
 
 def test_a_smaller_figure_may_be_the_better_one(tmp_path):
