@@ -9,13 +9,26 @@ from genolm.models.modeling_awd_lstm import (
     AwdLstmModel,
 )
 
-__all__ = ["AwdLstmConfig", "AwdLstmForCausalLM", "AwdLstmForSequenceClassification", "AwdLstmModel"]
+__all__ = [
+    "AUTO_MAP",
+    "AwdLstmConfig",
+    "AwdLstmForCausalLM",
+    "AwdLstmForSequenceClassification",
+    "AwdLstmModel",
+]
 
 AutoConfig.register(AwdLstmConfig.model_type, AwdLstmConfig)
 AutoModel.register(AwdLstmConfig, AwdLstmModel)
 AutoModelForCausalLM.register(AwdLstmConfig, AwdLstmForCausalLM)
 AutoModelForSequenceClassification.register(AwdLstmConfig, AwdLstmForSequenceClassification)
 
+# What config.json of a published folder says: which class of the modeling file serves which Auto class.
+AUTO_MAP = {
+    "AutoConfig": "modeling_awd_lstm.AwdLstmConfig",
+    "AutoModel": "modeling_awd_lstm.AwdLstmModel",
+    "AutoModelForCausalLM": "modeling_awd_lstm.AwdLstmForCausalLM",
+    "AutoModelForSequenceClassification": "modeling_awd_lstm.AwdLstmForSequenceClassification",
+}
 # With these, save_pretrained copies the modeling file into the folder and names its classes in config.json,
 # so that the folder loads without genolm, given trust_remote_code=True.
 AwdLstmConfig.register_for_auto_class()

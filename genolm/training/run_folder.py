@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 import genolm
 from genolm.errors import RunFolderError
 from genolm.files import atomic_folder, compute_fingerprint, compute_sha256, is_unused, read_json, write_json
+from genolm.models import AUTO_MAP
 from genolm.tokenization.scheme import KmerScheme
 from genolm.tokenization.tokenizer_json import save_tokenizer
 
@@ -89,6 +90,7 @@ def finish_run_folder(
 def save_model_folder(folder: Path, *, model: PreTrainedModel, scheme: KmerScheme) -> None:
     """Write a Hugging Face folder that loads without genolm: weights, config, modeling file, tokenizer."""
     with atomic_folder(folder) as temporary:
+        model.config.auto_map = AUTO_MAP
         model.save_pretrained(temporary)
         # safetensors writes for the owner alone; let who may read the config also read the weights.
         (temporary / "model.safetensors").chmod((temporary / "config.json").stat().st_mode)

@@ -155,3 +155,17 @@ def test_the_left_over_of_a_run_that_was_killed_at_its_first_write_is_no_other_o
     (tmp_path / ".tmp-run_config.json-0123abcd").write_text("{")
     open_run_folder(tmp_path, **IDENTITY)
     assert read_json(tmp_path / "run_config.json")["command"] == "pretrain"
+
+
+def test_the_config_names_a_class_of_the_modeling_file_for_every_auto_class(tmp_path):
+    save_model_folder(tmp_path / "model", model=build_model(), scheme=SCHEME)
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert set(config["auto_map"]) == {
+        "AutoConfig",
+        "AutoModel",
+        "AutoModelForCausalLM",
+        "AutoModelForSequenceClassification",
+    }
+    for reference in config["auto_map"].values():
+        module, _, name = reference.partition(".")
+        assert f"class {name}(" in (tmp_path / "model" / f"{module}.py").read_text()
