@@ -158,7 +158,7 @@ def test_the_left_over_of_a_run_that_was_killed_at_its_first_write_is_no_other_o
 
 
 def test_the_config_names_a_class_of_the_modeling_file_for_every_auto_class(tmp_path):
-    save_model_folder(tmp_path / "model", model=build_model(), scheme=SCHEME)
+    save_model_folder(tmp_path / "model", model=build_lm(), scheme=SCHEME)
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert set(config["auto_map"]) == {
         "AutoConfig",
