@@ -41,14 +41,10 @@ from genolm.genome.fasta import open_by_content
 from genolm.metrics import compute_classification_report
 from genolm.progress import Reporter
 from genolm.tokenization.scheme import KmerScheme
-from genolm.training.causal_lm import (
-    AdaptSettings,
-    PretrainCausalSettings,
-    adapt,
-    cut_windows,
-    pretrain_causal,
-)
+from genolm.training.adaptation import AdaptSettings, adapt
+from genolm.training.causal_lm import PretrainCausalSettings, pretrain_causal
 from genolm.training.classifier import FinetuneSettings, finetune
+from genolm.training.lm_score import cut_windows
 
 MIN_EXCLUDED_BP = 16
 CONTROL_NAMES = {
@@ -154,7 +150,7 @@ def run_pipeline(recipe: Recipe, output: Path, *, reporter: Reporter | None = No
         seed=recipe.seed,
         reporter=reporter,
     )
-    rows = _fit_controls(data, output / "controls.json", reporter)
+    rows = fit_data_controls(data, output / "controls.json", reporter=reporter)
     folders = {}
     for name, pretrained, settings in (
         ("from scratch", None, recipe.scratch),
@@ -236,13 +232,8 @@ def _ensure_corpus(recipe: Recipe, folder: Path, data: LabeledData, reporter: Re
         )
     write_json(marker, identity)
     with reporter.task("corpus", total=1) as task:
-        summary = build_corpus(genomes, folder, settings=recipe.corpus, exclude_sequences=held_out)
+        build_corpus(genomes, folder, settings=recipe.corpus, exclude_sequences=held_out)
         task.update(1)
-    reporter.note(
-        f"  corpus: {', '.join(f'{split} {part.bp:,} bp' for split, part in summary.splits.items())}; "
-        f"{summary.num_occurrences:,} held-out windows cut out of train ({summary.excluded_bp:,} bp)"
-    )
-    read_corpus_info(folder)
 
 
 def _score_markov(
@@ -279,8 +270,10 @@ def _score_markov(
     )
 
 
-def _fit_controls(data: LabeledData, path: Path, reporter: Reporter) -> list[ClassifierRow]:
-    """Return the controls' rows."""
+def fit_data_controls(
+    data: LabeledData, path: Path, *, reporter: Reporter | None = None
+) -> list[ClassifierRow]:
+    """Return the rows of the controls on data with all three splits; they are kept in the file `path`."""
     splits = [
         LabeledSplit(part.sequences, part.labels)
         for part in map(data.select, ("train", "validation", "test"))
@@ -299,7 +292,7 @@ def _fit_controls(data: LabeledData, path: Path, reporter: Reporter) -> list[Cla
             for control in fit_controls(*splits, seed=0)
         ]
 
-    rows = _compute_once(path, key, compute, title="controls", reporter=reporter)
+    rows = _compute_once(path, key, compute, title="controls", reporter=reporter or Reporter())
     return [
         ClassifierRow(name=row["name"], is_control=True, validation=row["validation"], test=row["test"])
         for row in rows

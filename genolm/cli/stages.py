@@ -5,10 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genolm.cli.console import OutputOption, RecipeOption, SeedOption, SetOption, open_reporter
+from genolm.cli.console import (
+    OutputOption,
+    RecipeOption,
+    SeedOption,
+    SetOption,
+    open_reporter,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from genolm.corpus.labeled import LabeledData
+    from genolm.progress import Reporter
 
 DataOption = Annotated[str, typer.Option(help="Labeled sequences: CSV, TSV, FASTA, JSONL or Parquet.")]
 
@@ -51,7 +59,7 @@ def adapt(
     """Stage 2: go on training a language model on the target sequences, without their labels."""
     from genolm.pipeline import load_recipe
     from genolm.tokenization.tokenizer_json import load_scheme
-    from genolm.training.causal_lm import adapt as adapt_lm
+    from genolm.training.adaptation import adapt as adapt_lm
 
     loaded = load_recipe(recipe, overrides=settings or [])
     seed = loaded.seed if seed is None else seed
@@ -91,16 +99,20 @@ def finetune(
     loaded = load_recipe(recipe, overrides=settings or [])
     seed = loaded.seed if seed is None else seed
     scheme = load_scheme(pretrained) if pretrained else KmerScheme.parse(tokenizer or loaded.tokenizer)
+    reporter = open_reporter()
+    labeled = _read_data(data, require_labels=True, seed=seed, min_length_bp=scheme.k)
     metrics = finetune_classifier(
-        _read_data(data, require_labels=True, seed=seed, min_length_bp=scheme.k),
+        labeled,
         output,
         settings=loaded.finetune if pretrained else loaded.scratch,
         pretrained=pretrained,
         scheme=scheme,
         seed=seed,
-        reporter=open_reporter(),
+        reporter=reporter,
     )
     _print_metrics(metrics, output)
+    if "test" in metrics:
+        _print_controls(labeled, metrics, output, reporter)
 
 
 def register(app: typer.Typer) -> None:
@@ -120,6 +132,20 @@ def _read_data(source: str, *, require_labels: bool, seed: int, min_length_bp: i
     path = resolve_source(source)
     labeled = read_labeled(path, require_labels=require_labels, min_length_bp=min_length_bp)
     return labeled if labeled.has_splits else assign_random_split(labeled, seed=seed)
+
+
+def _print_controls(
+    labeled: "LabeledData", metrics: dict[str, Any], output: Path, reporter: "Reporter"
+) -> None:
+    """Print the classifier beside its controls."""
+    from genolm.evaluation.report import ClassifierRow, build_rows
+    from genolm.pipeline import fit_data_controls
+
+    rows = fit_data_controls(labeled, output / "controls.json", reporter=reporter)
+    model = ClassifierRow(
+        name=output.name, is_control=False, validation=metrics["validation"], test=metrics["test"]
+    )
+    print_table(build_rows([*rows, model]), title=f"Test split, {metrics['test']['n']:,} sequences")
 
 
 def _print_metrics(metrics: dict[str, Any], output: Path) -> None:

@@ -53,14 +53,19 @@ def choose_network(rows: Sequence[ClassifierRow]) -> str:
 
 
 def build_classifier_table(report: AblationReport) -> list[tuple[str, ...]]:
-    """Return the table's cells, header first."""
+    """Return the table's cells, header first; the chosen network has a star."""
+    return build_rows(report.classifiers, chosen=report.chosen)
+
+
+def build_rows(classifiers: Sequence[ClassifierRow], *, chosen: str = "") -> list[tuple[str, ...]]:
+    """Return the cells of a table of classifiers, header first."""
     header = ("model", "accuracy", "MCC", "95 % interval", "AUROC", "validation AUROC")
     rows: list[tuple[str, ...]] = [header]
-    for row in report.classifiers:
+    for row in classifiers:
         low, high = row.test["ci95"]["mcc"]
         rows.append(
             (
-                row.name + (" *" if row.name == report.chosen else ""),
+                row.name + (" *" if row.name == chosen else ""),
                 f"{row.test['accuracy']:.3f}",
                 f"{row.test['mcc']:.3f}",
                 f"{low:.3f} .. {high:.3f}",

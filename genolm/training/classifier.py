@@ -14,11 +14,11 @@ from genolm.files import compute_fingerprint
 from genolm.metrics import compute_classification_metrics, compute_classification_report
 from genolm.models import AwdLstmConfig, AwdLstmForSequenceClassification
 from genolm.models.scoring import compute_probabilities, select_scores
+from genolm.models.settings import AwdLstmSettings, DropoutSettings
 from genolm.progress import Reporter
 from genolm.tokenization.encoder import encode_sequences
 from genolm.tokenization.scheme import KmerScheme
 from genolm.tokenization.tokenizer_json import load_scheme
-from genolm.training.causal_lm import AwdLstmSettings, DropoutSettings
 from genolm.training.loop import LoopSettings, TrainingJob, run_training
 from genolm.training.run_folder import (
     compute_model_sha256,
@@ -131,7 +131,7 @@ def finetune(
 
     outcome = run_training(
         TrainingJob(
-            title="classifier" if pretrained else "classifier from scratch",
+            title=f"classifier on {pretrained.name}" if pretrained else "classifier from scratch",
             build_input=batches.build_input,
             schedule=PhasedSchedule(
                 phases=settings.phases,

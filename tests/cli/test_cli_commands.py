@@ -165,8 +165,12 @@ def test_tokenizer_build_writes_a_folder_that_info_reads(tmp_path):
 def test_a_stage_prints_its_metrics_and_writes_a_model_folder(space, stage):
     metrics = read_metrics(space.outcomes[stage])
     assert metrics == json.loads((space.folder / stage / "metrics.json").read_text())
-    assert space.outcomes[stage].out.endswith(f"\nmodel folder: {space.folder / stage}\n")
-    assert list_names(space.folder / stage) == MODEL_FILES
+    rest = space.outcomes[stage].out.partition("\nmodel folder: ")[2]
+    assert rest.splitlines()[0] == str(space.folder / stage)
+    is_classifier = "test" in metrics and "mcc" in metrics["test"]
+    assert ("control: k-mers + positions" in rest) == is_classifier, "controls stand beside a classifier"
+    extra = {"controls.json"} if is_classifier else set()
+    assert list_names(space.folder / stage) == MODEL_FILES | extra
 
 
 def test_options_reach_the_stages(space):

@@ -15,20 +15,13 @@ from genolm.corpus.bases import CorpusBases, load_corpus_bases
 from genolm.corpus.build import CorpusSettings, build_corpus
 from genolm.errors import DataError, RunFolderError, SettingsError
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM
+from genolm.models.settings import AwdLstmSettings, DropoutSettings
 from genolm.progress import Reporter
 from genolm.tokenization.encoder import encode_sequences
 from genolm.tokenization.scheme import KmerScheme
-from genolm.training.causal_lm import (
-    AdaptSettings,
-    AwdLstmSettings,
-    DropoutSettings,
-    PretrainCausalSettings,
-    adapt,
-    build_causal_lm,
-    compute_lm_score,
-    cut_windows,
-    pretrain_causal,
-)
+from genolm.training.adaptation import AdaptSettings, adapt
+from genolm.training.causal_lm import PretrainCausalSettings, build_causal_lm, pretrain_causal
+from genolm.training.lm_score import compute_lm_score, cut_windows
 from genolm.training.loop import LoopSettings
 from genolm.training.run_folder import save_model_folder
 from genolm.training.token_stream import TokenStreamSettings

@@ -12,10 +12,10 @@ from genolm.corpus.labeled import LabeledData
 from genolm.errors import DataError, RunFolderError, SettingsError
 from genolm.metrics import METRIC_NAMES
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM, AwdLstmForSequenceClassification
+from genolm.models.settings import AwdLstmSettings, DropoutSettings
 from genolm.progress import Reporter
 from genolm.tokenization.encoder import encode_sequences
 from genolm.tokenization.scheme import KmerScheme
-from genolm.training.causal_lm import AwdLstmSettings, DropoutSettings
 from genolm.training.classifier import FinetuneSettings, finetune
 from genolm.training.loop import LoopSettings
 from genolm.training.run_folder import save_model_folder
