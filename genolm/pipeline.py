@@ -122,24 +122,60 @@ def run_pipeline(recipe: Recipe, output: Path, *, reporter: Reporter | None = No
     """
     reporter = reporter or Reporter()
     scheme = KmerScheme.parse(recipe.tokenizer)
-    data = _read_data(recipe, scheme, reporter)
-    corpus = output / "corpus"
-    _ensure_corpus(recipe, corpus, data, reporter)
-    language_models = [_score_markov(corpus, output / "markov.json", recipe, scheme, reporter)]
-    genome_lm = pretrain_causal(
-        corpus,
+    data = read_split_data(recipe.data, min_length_bp=scheme.k, seed=recipe.seed, reporter=reporter)
+    _check_splits(data, recipe)
+    _ensure_corpus(recipe, output / "corpus", data, reporter)
+    language_models = _train_language_models(recipe, output, data, scheme, reporter)
+    controls = fit_data_controls(data, output / "controls.json", reporter=reporter)
+    networks, folders = _train_classifiers(recipe, output, data, scheme, reporter)
+    report = AblationReport(
+        classifiers=(*controls, *networks),
+        language_models=language_models,
+        chosen=choose_network(networks),
+        num_test=len(data.select("test")),
+    )
+    _write_report(report, output)
+    _copy_model(folders[report.chosen], output / "model")
+    return PipelineResult(report, output / "model")
+
+
+def read_split_data(
+    source: str, *, min_length_bp: int, seed: int, reporter: Reporter, require_labels: bool = True
+) -> LabeledData:
+    """Read labeled data; without splits, draw them at random and tell the user what that means."""
+    data = read_labeled(resolve_source(source), min_length_bp=min_length_bp, require_labels=require_labels)
+    if data.has_splits:
+        return data
+    data = assign_random_split(data, seed=seed)
+    reporter.note(
+        "  the labeled data has no split column: split at random, which leaks when near-identical "
+        "sequences land on both sides"
+    )
+    return data
+
+
+def _check_splits(data: LabeledData, recipe: Recipe) -> None:
+    for split in ("train", "validation", "test"):
+        if len(data.select(split)) == 0:
+            raise DataError(
+                found=f"no {split} sequence in {recipe.data}",
+                expected="train, validation and test sequences",
+                remedy="add them to the split column, or remove the column for a random split",
+            )
+
+
+def _train_language_models(
+    recipe: Recipe, output: Path, data: LabeledData, scheme: KmerScheme, reporter: Reporter
+) -> tuple[LanguageModelRow, ...]:
+    """Do stages 1 and 2; return the genome LM's score beside that of the best Markov model."""
+    markov = _score_markov(output / "corpus", output / "markov.json", recipe, scheme, reporter)
+    metrics = pretrain_causal(
+        output / "corpus",
         output / "genome-lm",
         scheme=scheme,
         settings=recipe.pretrain,
         seed=recipe.seed,
         reporter=reporter,
-    )
-    language_models.append(
-        LanguageModelRow(
-            name="genome LM",
-            validation_bits_per_base=genome_lm["validation"]["bits_per_base"],
-            test_bits_per_base=genome_lm["test"]["bits_per_base"],
-        )
     )
     adapt(
         output / "genome-lm",
@@ -150,8 +186,19 @@ def run_pipeline(recipe: Recipe, output: Path, *, reporter: Reporter | None = No
         seed=recipe.seed,
         reporter=reporter,
     )
-    rows = fit_data_controls(data, output / "controls.json", reporter=reporter)
-    folders = {}
+    genome_lm = LanguageModelRow(
+        name="genome LM",
+        validation_bits_per_base=metrics["validation"]["bits_per_base"],
+        test_bits_per_base=metrics["test"]["bits_per_base"],
+    )
+    return (markov, genome_lm)
+
+
+def _train_classifiers(
+    recipe: Recipe, output: Path, data: LabeledData, scheme: KmerScheme, reporter: Reporter
+) -> tuple[list[ClassifierRow], dict[str, Path]]:
+    """Do stage 3 three times, from random weights and from each language model; return rows and folders."""
+    rows, folders = [], {}
     for name, pretrained, settings in (
         ("from scratch", None, recipe.scratch),
         ("genome LM", output / "genome-lm", recipe.finetune),
@@ -170,33 +217,7 @@ def run_pipeline(recipe: Recipe, output: Path, *, reporter: Reporter | None = No
         rows.append(
             ClassifierRow(name=name, is_control=False, validation=metrics["validation"], test=metrics["test"])
         )
-    report = AblationReport(
-        classifiers=tuple(rows),
-        language_models=tuple(language_models),
-        chosen=choose_network(rows),
-        num_test=len(data.select("test")),
-    )
-    _write_report(report, output)
-    _copy_model(folders[report.chosen], output / "model")
-    return PipelineResult(report, output / "model")
-
-
-def _read_data(recipe: Recipe, scheme: KmerScheme, reporter: Reporter) -> LabeledData:
-    data = read_labeled(resolve_source(recipe.data), min_length_bp=scheme.k)
-    if not data.has_splits:
-        reporter.note(
-            "  the labeled data has no split column: split at random, which leaks when near-identical "
-            "sequences land on both sides"
-        )
-        data = assign_random_split(data, seed=recipe.seed)
-    for split in ("train", "validation", "test"):
-        if len(data.select(split)) == 0:
-            raise DataError(
-                found=f"no {split} sequence in {recipe.data}",
-                expected="train, validation and test sequences",
-                remedy="add them to the split column, or remove the column for a random split",
-            )
-    return data
+    return rows, folders
 
 
 def _ensure_corpus(recipe: Recipe, folder: Path, data: LabeledData, reporter: Reporter) -> None:

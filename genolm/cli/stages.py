@@ -57,14 +57,15 @@ def adapt(
     settings: SetOption = None,
 ) -> None:
     """Stage 2: go on training a language model on the target sequences, without their labels."""
-    from genolm.pipeline import load_recipe
+    from genolm.pipeline import load_recipe, read_split_data
     from genolm.tokenization.tokenizer_json import load_scheme
     from genolm.training.adaptation import adapt as adapt_lm
 
     loaded = load_recipe(recipe, overrides=settings or [])
     seed = loaded.seed if seed is None else seed
-    min_length_bp = load_scheme(pretrained).k
-    labeled = _read_data(data, require_labels=False, seed=seed, min_length_bp=min_length_bp)
+    reporter = open_reporter()
+    k = load_scheme(pretrained).k
+    labeled = read_split_data(data, min_length_bp=k, seed=seed, reporter=reporter, require_labels=False)
     metrics = adapt_lm(
         pretrained,
         output,
@@ -72,7 +73,7 @@ def adapt(
         validation_sequences=labeled.select("validation").sequences,
         settings=loaded.adapt,
         seed=seed,
-        reporter=open_reporter(),
+        reporter=reporter,
     )
     _print_metrics(metrics, output)
 
@@ -91,7 +92,7 @@ def finetune(
     settings: SetOption = None,
 ) -> None:
     """Stage 3: train a classifier on a pretrained model, or from scratch, and evaluate it."""
-    from genolm.pipeline import load_recipe
+    from genolm.pipeline import load_recipe, read_split_data
     from genolm.tokenization.scheme import KmerScheme
     from genolm.tokenization.tokenizer_json import load_scheme
     from genolm.training.classifier import finetune as finetune_classifier
@@ -100,7 +101,7 @@ def finetune(
     seed = loaded.seed if seed is None else seed
     scheme = load_scheme(pretrained) if pretrained else KmerScheme.parse(tokenizer or loaded.tokenizer)
     reporter = open_reporter()
-    labeled = _read_data(data, require_labels=True, seed=seed, min_length_bp=scheme.k)
+    labeled = read_split_data(data, min_length_bp=scheme.k, seed=seed, reporter=reporter)
     metrics = finetune_classifier(
         labeled,
         output,
@@ -123,15 +124,6 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="pretrain")
     app.command()(adapt)
     app.command()(finetune)
-
-
-def _read_data(source: str, *, require_labels: bool, seed: int, min_length_bp: int) -> "LabeledData":
-    from genolm.corpus.builtin import resolve_source
-    from genolm.corpus.labeled import assign_random_split, read_labeled
-
-    path = resolve_source(source)
-    labeled = read_labeled(path, require_labels=require_labels, min_length_bp=min_length_bp)
-    return labeled if labeled.has_splits else assign_random_split(labeled, seed=seed)
 
 
 def _print_controls(

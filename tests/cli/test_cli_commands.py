@@ -492,3 +492,11 @@ def test_what_ctrl_c_leaves_is_said(space, tmp_path, monkeypatch):
     monkeypatch.setattr("genolm.training.classifier.run_training", press_ctrl_c)
     outcome = run_cli("finetune", "--data", space.folder / "labels.csv", "--output", tmp_path / "new", *TINY)
     assert outcome == (130, "", "stopped; the same command goes on from the last checkpoint\n")
+
+
+def test_a_random_split_is_told(space, tmp_path):
+    lines = [line.rsplit(",", 1)[0] for line in (space.folder / "labels.csv").read_text().splitlines()]
+    (tmp_path / "no_split.csv").write_text("\n".join(lines) + "\n")
+    outcome = run_cli("finetune", "--data", tmp_path / "no_split.csv", "--output", tmp_path / "new", *TINY)
+    assert outcome.code == 0, outcome.err
+    assert "split at random, which leaks" in outcome.err
