@@ -15,7 +15,7 @@ from genolm.config import apply_overrides, build_settings, read_yaml
 from genolm.corpus.bases import load_corpus_bases, read_corpus_info
 from genolm.corpus.build import CorpusSettings, build_corpus
 from genolm.corpus.builtin import resolve_source
-from genolm.corpus.labeled import LabeledData, assign_random_split, read_labeled
+from genolm.corpus.labeled import ColumnNames, LabeledData, assign_random_split, read_labeled
 from genolm.errors import DataError, RunFolderError, SettingsError
 from genolm.evaluation.controls import LabeledSplit, fit_controls
 from genolm.evaluation.markov import compute_markov_bits, fit_markov, select_markov_order
@@ -63,6 +63,7 @@ class Recipe:
     data: str  # labeled sequences: a file, or a builtin: name
     tokenizer: str  # scheme, such as kmer_k3_s1
     seed: int = 0
+    columns: ColumnNames = field(default_factory=ColumnNames)
     corpus: CorpusSettings = field(default_factory=CorpusSettings)
     pretrain: PretrainCausalSettings = field(default_factory=PretrainCausalSettings)
     adapt: AdaptSettings = field(default_factory=AdaptSettings)
@@ -122,7 +123,9 @@ def run_pipeline(recipe: Recipe, output: Path, *, reporter: Reporter | None = No
     """
     reporter = reporter or Reporter()
     scheme = KmerScheme.parse(recipe.tokenizer)
-    data = read_split_data(recipe.data, min_length_bp=scheme.k, seed=recipe.seed, reporter=reporter)
+    data = read_split_data(
+        recipe.data, columns=recipe.columns, min_length_bp=scheme.k, seed=recipe.seed, reporter=reporter
+    )
     _check_splits(data, recipe)
     _ensure_corpus(recipe, output / "corpus", data, reporter)
     language_models = _train_language_models(recipe, output, data, scheme, reporter)
@@ -140,10 +143,21 @@ def run_pipeline(recipe: Recipe, output: Path, *, reporter: Reporter | None = No
 
 
 def read_split_data(
-    source: str, *, min_length_bp: int, seed: int, reporter: Reporter, require_labels: bool = True
+    source: str,
+    *,
+    columns: ColumnNames,
+    min_length_bp: int,
+    seed: int,
+    reporter: Reporter,
+    require_labels: bool = True,
 ) -> LabeledData:
     """Read labeled data; without splits, draw them at random and tell the user what that means."""
-    data = read_labeled(resolve_source(source), min_length_bp=min_length_bp, require_labels=require_labels)
+    data = read_labeled(
+        resolve_source(source),
+        min_length_bp=min_length_bp,
+        require_labels=require_labels,
+        **columns.build_arguments(),
+    )
     if data.has_splits:
         return data
     data = assign_random_split(data, seed=seed)

@@ -1,5 +1,6 @@
 """What the commands share: options, the reporter, tables."""
 
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,25 @@ SetOption = Annotated[
 ]
 RecipeOption = Annotated[str, typer.Option(help="Settings: the name of a shipped recipe, or a YAML file.")]
 SeedOption = Annotated[int | None, typer.Option(help="Seed of every random choice.  [default: the recipe's]")]
+SequenceColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column of the sequences.  [default: sequence]")
+]
+LabelColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column of the labels.  [default: label]")
+]
+SplitColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column of the splits.  [default: split]")
+]
+IdColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column of the ids.  [default: id]")]
 OutputOption = Annotated[Path, typer.Option(help="Folder to write; the same command again goes on in it.")]
+
+
+def collect_overrides(
+    settings: list[str] | None, seed: int | None = None, **columns: str | None
+) -> list[str]:
+    """Return the --set options, and after them what other options say, as settings of a recipe."""
+    named = [f"columns.{kind}={json.dumps(name)}" for kind, name in columns.items() if name is not None]
+    return [*(settings or []), *named, *([] if seed is None else [f"seed={seed}"])]
 
 
 def open_reporter() -> Reporter:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from genolm.cli.console import open_reporter
+from genolm.cli.console import IdColumn, LabelColumn, SequenceColumn, SplitColumn, open_reporter
 
 ModelOption = Annotated[Path, typer.Option(help="Folder of a classifier.")]
 
@@ -19,6 +19,8 @@ def predict(
     output: Annotated[
         Path | None, typer.Option(help="TSV file to write.  [default: the output stream]")
     ] = None,
+    sequence_column: SequenceColumn = None,
+    id_column: IdColumn = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sequences at a time.")] = 64,
 ) -> None:
     """Write a table of class probabilities, one line per sequence."""
@@ -33,7 +35,12 @@ def predict(
         )
     reporter = open_reporter()
     classifier = load_classifier(model)
-    named = read_sequences(sequences, min_length_bp=classifier.scheme.k)
+    named = read_sequences(
+        sequences,
+        sequence_column=sequence_column or "sequence",
+        id_column=id_column or "id",
+        min_length_bp=classifier.scheme.k,
+    )
     probabilities = classify_sequences(classifier, named.sequences, batch_size=batch_size, reporter=reporter)
     lines = ["\t".join(["id", "label", *(f"p_{name}" for name in classifier.label_names)])]
     for name, row in zip(named.ids, probabilities, strict=True):
@@ -52,6 +59,9 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="Only this split.  [default: test, or all if there is none]")
     ] = None,
+    sequence_column: SequenceColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
 ) -> None:
     """Show a classifier's metrics on labeled sequences, with 95 % intervals, as JSON."""
     import json
@@ -64,7 +74,13 @@ def evaluate(
 
     reporter = open_reporter()
     classifier = load_classifier(model)
-    labeled = read_labeled(resolve_source(data), min_length_bp=classifier.scheme.k)
+    labeled = read_labeled(
+        resolve_source(data),
+        sequence_column=sequence_column or "sequence",
+        label_column=label_column or "label",
+        split_column=split_column or "split",
+        min_length_bp=classifier.scheme.k,
+    )
     if split and not labeled.has_splits:
         raise SettingsError(
             found=f"--split {split} and no split column in {data}",

@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genolm.cli.console import OutputOption, RecipeOption, SeedOption, SetOption, open_reporter, print_table
+from genolm.cli.console import (
+    IdColumn,
+    LabelColumn,
+    OutputOption,
+    RecipeOption,
+    SeedOption,
+    SequenceColumn,
+    SetOption,
+    SplitColumn,
+    collect_overrides,
+    open_reporter,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from genolm.pipeline import PipelineResult
@@ -22,8 +34,7 @@ def run(
     """Run a whole pipeline from a recipe; a stage that is finished is reused."""
     from genolm.pipeline import load_recipe, run_pipeline
 
-    overrides = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
-    loaded = load_recipe(recipe, overrides=overrides)
+    loaded = load_recipe(recipe, overrides=collect_overrides(settings, seed))
     result = run_pipeline(loaded, output or Path("runs") / Path(recipe).stem, reporter=open_reporter())
     _print_result(result)
 
@@ -36,6 +47,10 @@ def ulmfit(
     output: OutputOption,
     recipe: RecipeOption = "quickstart",
     seed: SeedOption = None,
+    sequence_column: SequenceColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    id_column: IdColumn = None,
     settings: SetOption = None,
 ) -> None:
     """Take your genomes and labeled sequences through the three stages of ULMFiT to a classifier."""
@@ -43,7 +58,9 @@ def ulmfit(
 
     from genolm.pipeline import load_recipe, run_pipeline
 
-    overrides = [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
+    overrides = collect_overrides(
+        settings, seed, sequence=sequence_column, label=label_column, split=split_column, id=id_column
+    )
     loaded = replace(load_recipe(recipe, overrides=overrides), genomes=tuple(map(str, genome)), data=data)
     _print_result(run_pipeline(loaded, output, reporter=open_reporter()))
 

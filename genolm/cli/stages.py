@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genolm.cli.console import (
+    IdColumn,
+    LabelColumn,
     OutputOption,
     RecipeOption,
     SeedOption,
+    SequenceColumn,
     SetOption,
+    SplitColumn,
+    collect_overrides,
     open_reporter,
     print_table,
 )
@@ -34,13 +39,13 @@ def causal(
     from genolm.tokenization.scheme import KmerScheme
     from genolm.training.causal_lm import pretrain_causal
 
-    loaded = load_recipe(recipe, overrides=settings or [])
+    loaded = load_recipe(recipe, overrides=collect_overrides(settings, seed))
     metrics = pretrain_causal(
         corpus,
         output,
         scheme=KmerScheme.parse(tokenizer or loaded.tokenizer),
         settings=loaded.pretrain,
-        seed=loaded.seed if seed is None else seed,
+        seed=loaded.seed,
         reporter=open_reporter(),
     )
     _print_metrics(metrics, output)
@@ -54,6 +59,9 @@ def adapt(
     output: OutputOption,
     recipe: RecipeOption = "quickstart",
     seed: SeedOption = None,
+    sequence_column: SequenceColumn = None,
+    split_column: SplitColumn = None,
+    id_column: IdColumn = None,
     settings: SetOption = None,
 ) -> None:
     """Stage 2: go on training a language model on the target sequences, without their labels."""
@@ -61,18 +69,25 @@ def adapt(
     from genolm.tokenization.tokenizer_json import load_scheme
     from genolm.training.adaptation import adapt as adapt_lm
 
-    loaded = load_recipe(recipe, overrides=settings or [])
-    seed = loaded.seed if seed is None else seed
+    overrides = collect_overrides(settings, seed, sequence=sequence_column, split=split_column, id=id_column)
+    loaded = load_recipe(recipe, overrides=overrides)
     reporter = open_reporter()
     k = load_scheme(pretrained).k
-    labeled = read_split_data(data, min_length_bp=k, seed=seed, reporter=reporter, require_labels=False)
+    labeled = read_split_data(
+        data,
+        columns=loaded.columns,
+        min_length_bp=k,
+        seed=loaded.seed,
+        reporter=reporter,
+        require_labels=False,
+    )
     metrics = adapt_lm(
         pretrained,
         output,
         train_sequences=labeled.select("train").sequences,
         validation_sequences=labeled.select("validation").sequences,
         settings=loaded.adapt,
-        seed=seed,
+        seed=loaded.seed,
         reporter=reporter,
     )
     _print_metrics(metrics, output)
@@ -89,6 +104,10 @@ def finetune(
     ] = None,
     recipe: RecipeOption = "quickstart",
     seed: SeedOption = None,
+    sequence_column: SequenceColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    id_column: IdColumn = None,
     settings: SetOption = None,
 ) -> None:
     """Stage 3: train a classifier on a pretrained model, or from scratch, and evaluate it."""
@@ -97,18 +116,22 @@ def finetune(
     from genolm.tokenization.tokenizer_json import load_scheme
     from genolm.training.classifier import finetune as finetune_classifier
 
-    loaded = load_recipe(recipe, overrides=settings or [])
-    seed = loaded.seed if seed is None else seed
+    overrides = collect_overrides(
+        settings, seed, sequence=sequence_column, label=label_column, split=split_column, id=id_column
+    )
+    loaded = load_recipe(recipe, overrides=overrides)
     scheme = load_scheme(pretrained) if pretrained else KmerScheme.parse(tokenizer or loaded.tokenizer)
     reporter = open_reporter()
-    labeled = read_split_data(data, min_length_bp=scheme.k, seed=seed, reporter=reporter)
+    labeled = read_split_data(
+        data, columns=loaded.columns, min_length_bp=scheme.k, seed=loaded.seed, reporter=reporter
+    )
     metrics = finetune_classifier(
         labeled,
         output,
         settings=loaded.finetune if pretrained else loaded.scratch,
         pretrained=pretrained,
         scheme=scheme,
-        seed=seed,
+        seed=loaded.seed,
         reporter=reporter,
     )
     _print_metrics(metrics, output)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,6 +64,20 @@ class LabeledData:
             splits=tuple(self.splits[i] for i in keep),
             ids=tuple(self.ids[i] for i in keep),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnNames:
+    """What the columns of a table are called, as a recipe gives it."""
+
+    sequence: str = "sequence"
+    label: str = "label"
+    split: str = "split"
+    id: str = "id"
+
+    def build_arguments(self) -> dict[str, str]:
+        """Return the arguments of `read_labeled` that name columns."""
+        return {f"{kind}_column": name for kind, name in asdict(self).items()}
 
 
 class NamedSequences(NamedTuple):
@@ -215,7 +229,7 @@ def _iter_table_records(
             raise DataError(
                 found=f"the columns {columns} in {path.name}",
                 expected=f"a column named {name}",
-                remedy=f"name the right one with {kind}_column (--{kind}-column)",
+                remedy=f"name the right one with --{kind}-column, in a recipe with columns.{kind}",
             )
     for row in table.rows:
         yield _Record(row.where, *(row.cells.get(name) for name in names))

@@ -500,3 +500,20 @@ def test_a_random_split_is_told(space, tmp_path):
     outcome = run_cli("finetune", "--data", tmp_path / "no_split.csv", "--output", tmp_path / "new", *TINY)
     assert outcome.code == 0, outcome.err
     assert "split at random, which leaks" in outcome.err
+
+
+def test_columns_of_other_names_are_mapped(space, tmp_path):
+    header, *lines = (space.folder / "labels.csv").read_text().splitlines()
+    new_names = {"id": "name", "sequence": "dna", "label": "2024", "split": "part"}
+    renamed = ",".join(new_names[name] for name in header.split(","))
+    (tmp_path / "renamed.csv").write_text("\n".join([renamed, *lines]) + "\n")
+    options = [word for kind, name in new_names.items() for word in (f"--{kind}-column", name)]
+    words = ["finetune", "--output", tmp_path / "new", "--tokenizer", "kmer_k4_s2", *TINY]
+    mapped = run_cli(*words, "--data", tmp_path / "renamed.csv", *options)
+    assert read_metrics(mapped) == read_metrics(space.outcomes["scratch"])
+
+    model = ["--model", space.folder / "classifier"]
+    plain = run_cli("predict", space.folder / "labels.csv", *model)
+    assert run_cli("predict", tmp_path / "renamed.csv", *model, *options[:4]).out == plain.out
+    plain = run_cli("evaluate", space.folder / "labels.csv", *model)
+    assert run_cli("evaluate", tmp_path / "renamed.csv", *model, *options[2:]).out == plain.out
