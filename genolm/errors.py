@@ -55,3 +55,21 @@ class DownloadError(GenolmError, OSError):
     exit_code = 6
     status: int | None = None
     """HTTP status of an answer that is no file, such as 404"""
+
+
+class StorageError(GenolmError, OSError):
+    """The disk is full; what was saved before is whole, and the same command goes on once there is room."""
+
+    exit_code = 74  # EX_IOERR of sysexits.h
+
+
+class StoppedError(GenolmError):
+    """A signal ended the run after it had saved its state; the same command goes on from there."""
+
+    exit_code = 75  # EX_TEMPFAIL: a queue that sees it may start the command again
+
+
+class ShortMemoryError(TrainingError):
+    """One process of several had too little memory; the same command goes on with smaller micro-batches."""
+
+    exit_code = 75

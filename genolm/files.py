@@ -75,10 +75,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def is_unused(folder: Path) -> bool:
-    """Say whether a folder is absent, or holds nothing but left-overs of a killed process."""
+    """Say whether a folder is absent, or holds nothing but locks and left-overs of a killed process."""
     if not folder.is_dir():
         return not folder.exists()
-    return all(path.name.startswith(".tmp-") for path in folder.iterdir())
+    return all(path.name.startswith((".tmp-", ".run.")) for path in folder.iterdir())
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,8 +4,8 @@ import gzip
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pytest
+from made_up_dna import make_dna
 
 collect_ignore = ["fixtures"]  # data, and the scripts that made it with other packages
 
@@ -15,11 +15,6 @@ class SmallGenome(NamedTuple):
 
     path: Path
     sequences: dict[str, str]
-
-
-def make_dna(length_bp: int, seed: int) -> str:
-    """Random upper-case DNA."""
-    return "".join(np.random.default_rng(seed).choice(list("ACGT"), size=length_bp))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from conftest import make_dna
+from made_up_dna import make_dna
 
 ACCESSION = "GCF_000005845.2"
 NCBI_FOLDER = "ncbi/genomes/all/GCF/000/005/845/GCF_000005845.2_ASM584v2"

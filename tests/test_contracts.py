@@ -75,6 +75,7 @@ COMMANDS = {
     "finetune",
     "predict",
     "evaluate",
+    "doctor",
 }
 
 
@@ -301,7 +302,7 @@ RECIPES = sorted(path.stem for path in (ROOT / "genolm" / "recipes").glob("*.yam
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_usable(name):
     from genolm.config import list_recipes
-    from genolm.pipeline import load_recipe
+    from genolm.pipeline.recipe import load_recipe
 
     assert list_recipes() == RECIPES
     assert load_recipe(name, overrides=["seed=7"]).seed == 7
@@ -309,7 +310,7 @@ def test_every_recipe_is_usable(name):
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if not name.endswith("_debug")])
 def test_every_recipe_has_a_small_twin_on_the_same_data(name):
-    from genolm.pipeline import load_recipe
+    from genolm.pipeline.recipe import load_recipe
 
     recipe, twin = load_recipe(name), load_recipe(f"{name}_debug")
     assert (twin.genomes, twin.data, twin.tokenizer) == (recipe.genomes, recipe.data, recipe.tokenizer)
@@ -426,6 +427,6 @@ def test_an_error_says_found_expected_remedy_and_survives_pickling(cls):
 
 def test_errors_have_one_root_and_an_exit_code_each():
     assert all(issubclass(cls, errors.GenolmError) for cls in ERROR_CLASSES)
-    assert sorted(cls.exit_code for cls in ERROR_CLASSES) == [1, 2, 3, 4, 5, 6]
+    assert sorted(cls.exit_code for cls in ERROR_CLASSES) == [1, 2, 3, 4, 5, 6, 74, 75, 75]
     assert issubclass(errors.SettingsError, ValueError)
     assert issubclass(errors.DataError, ValueError)

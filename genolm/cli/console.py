@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from genolm.progress import Reporter, build_reporter
+from genolm.progress import Reporter, build_reporter, is_main_process
 
 SetOption = Annotated[
     list[str] | None,
@@ -16,7 +16,10 @@ SetOption = Annotated[
         "--set", metavar="NAME=VALUE", help="Change a setting of the recipe, such as pretrain.tokens=1000000."
     ),
 ]
-RecipeOption = Annotated[str, typer.Option(help="Settings: the name of a shipped recipe, or a YAML file.")]
+RecipeOption = Annotated[
+    str,
+    typer.Option("--recipe", "--config", help="Settings: the name of a shipped recipe, or a YAML file."),
+]
 SeedOption = Annotated[int | None, typer.Option(help="Seed of every random choice.  [default: the recipe's]")]
 SequenceColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="Column of the sequences.  [default: sequence]")
@@ -44,9 +47,10 @@ def collect_overrides(
 
 
 def open_reporter() -> Reporter:
-    """Return the reporter, with genolm's log lines on."""
+    """Return the reporter, with genolm's log lines on; of several processes only the main one has them."""
     logging.basicConfig(level=logging.WARNING, format="  %(message)s")
-    logging.getLogger("genolm").setLevel(logging.INFO)
+    if is_main_process():
+        logging.getLogger("genolm").setLevel(logging.INFO)
     return build_reporter()
 
 

@@ -21,7 +21,7 @@ from genolm.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from genolm.pipeline import PipelineResult
+    from genolm.pipeline.run import PipelineResult
 
 
 def run(
@@ -34,10 +34,11 @@ def run(
     settings: SetOption = None,
 ) -> None:
     """Run a whole pipeline from a recipe; a stage that is finished is reused."""
-    from genolm.pipeline import load_recipe, run_pipeline
+    from genolm.pipeline.recipe import get_run_folder, load_recipe
+    from genolm.pipeline.run import run_pipeline
 
     loaded = load_recipe(recipe, overrides=collect_overrides(settings, seed))
-    result = run_pipeline(loaded, output or Path("runs") / Path(recipe).stem, reporter=open_model_reporter())
+    result = run_pipeline(loaded, output or get_run_folder(recipe), reporter=open_model_reporter())
     _print_result(result)
 
 
@@ -62,7 +63,8 @@ def ulmfit(
     """Take your genomes and labeled sequences through the three stages of ULMFiT to a classifier."""
     from dataclasses import replace
 
-    from genolm.pipeline import load_recipe, run_pipeline
+    from genolm.pipeline.recipe import load_recipe
+    from genolm.pipeline.run import run_pipeline
 
     overrides = collect_overrides(
         settings, seed, sequence=sequence_column, label=label_column, split=split_column, id=id_column

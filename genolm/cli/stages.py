@@ -1,15 +1,14 @@
 """`genolm pretrain`, `adapt`, `finetune`: the three stages one by one."""
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genolm.cli.console import (
-    EmbeddingsOption,
     IdColumn,
     LabelColumn,
-    OutputOption,
     RecipeOption,
     SeedOption,
     SequenceColumn,
@@ -21,44 +20,53 @@ from genolm.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from genolm.corpus.labeled import LabeledData
-    from genolm.embeddings.vectors import KmerVectors
-    from genolm.progress import Reporter
-
-DataOption = Annotated[str, typer.Option(help="Labeled sequences: CSV, TSV, FASTA, JSONL or Parquet.")]
+    from genolm.pipeline.recipe import RecipeRun
+    from genolm.pipeline.single_stage import StageResult
 
 
 def causal(
-    corpus: Annotated[Path, typer.Option(help="Corpus folder, from genolm corpus build.")],
-    output: OutputOption,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(
+            help="Corpus folder, from genolm corpus build.  [default: the recipe's genomes, without the "
+            "held-out labeled sequences, in runs/RECIPE/corpus]"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write; the same command again goes on in it.  [default: runs/RECIPE/genome-lm]"
+        ),
+    ] = None,
     tokenizer: Annotated[str | None, typer.Option(help="Scheme.  [default: the recipe's]")] = None,
     recipe: RecipeOption = "quickstart",
     seed: SeedOption = None,
     settings: SetOption = None,
 ) -> None:
     """Stage 1: train a causal language model (AWD-LSTM) on a corpus."""
-    from genolm.pipeline import load_recipe
-    from genolm.tokenization.scheme import KmerScheme
-    from genolm.training.causal_lm import pretrain_causal
+    from genolm.pipeline.single_stage import run_pretraining
 
-    loaded = load_recipe(recipe, overrides=collect_overrides(settings, seed))
-    metrics = pretrain_causal(
-        corpus,
-        output,
-        scheme=KmerScheme.parse(tokenizer or loaded.tokenizer),
-        settings=loaded.pretrain,
-        seed=loaded.seed,
-        reporter=open_model_reporter(),
-    )
-    _print_metrics(metrics, output)
+    run = _open_run(recipe, collect_overrides(settings, seed), tokenizer=tokenizer)
+    _print_result(run_pretraining(run, corpus=corpus, output=output))
 
 
 def adapt(
-    pretrained: Annotated[Path, typer.Option(help="Folder of a language model.")],
+    pretrained: Annotated[
+        Path | None, typer.Option(help="Folder of a language model.  [default: runs/RECIPE/genome-lm]")
+    ] = None,
     data: Annotated[
-        str, typer.Option(help="Target sequences with train and validation splits; labels are not read.")
-    ],
-    output: OutputOption,
+        str | None,
+        typer.Option(
+            help="Target sequences with train and validation splits; labels are not read.  "
+            "[default: the recipe's]"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write; the same command again goes on in it.  [default: runs/RECIPE/domain-lm]"
+        ),
+    ] = None,
     recipe: RecipeOption = "quickstart",
     seed: SeedOption = None,
     sequence_column: SequenceColumn = None,
@@ -67,44 +75,43 @@ def adapt(
     settings: SetOption = None,
 ) -> None:
     """Stage 2: go on training a language model on the target sequences, without their labels."""
-    from genolm.pipeline import load_recipe, read_split_data
-    from genolm.tokenization.tokenizer_json import load_scheme
-    from genolm.training.adaptation import adapt as adapt_lm
+    from genolm.pipeline.single_stage import run_adaptation
 
     overrides = collect_overrides(settings, seed, sequence=sequence_column, split=split_column, id=id_column)
-    loaded = load_recipe(recipe, overrides=overrides)
-    reporter = open_model_reporter()
-    k = load_scheme(pretrained).k
-    labeled = read_split_data(
-        data,
-        columns=loaded.columns,
-        min_length_bp=k,
-        seed=loaded.seed,
-        reporter=reporter,
-        require_labels=False,
-    )
-    metrics = adapt_lm(
-        pretrained,
-        output,
-        train_sequences=labeled.select("train").sequences,
-        validation_sequences=labeled.select("validation").sequences,
-        settings=loaded.adapt,
-        seed=loaded.seed,
-        reporter=reporter,
-    )
-    _print_metrics(metrics, output)
+    run = _open_run(recipe, overrides)
+    _print_result(run_adaptation(run, pretrained=pretrained, data=data, output=output))
 
 
 def finetune(
-    data: DataOption,
-    output: OutputOption,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Labeled sequences: CSV, TSV, FASTA, JSONL or Parquet.  [default: the recipe's]"),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write; the same command again goes on in it.  "
+            "[default: runs/RECIPE/classifier-START]"
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="START",
+            help="What the recipe's folder has to start from: scratch (random weights), word2vec, genome-lm "
+            "or domain-lm.  [default: domain-lm, or scratch with --data]",
+        ),
+    ] = None,
     pretrained: Annotated[
-        Path | None, typer.Option(help="Folder of a language model; without it: from scratch.")
+        Path | None, typer.Option(help="Instead of --start: the folder of a language model.")
+    ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(help="Instead of --start: the folder of word2vec vectors (genolm word2vec train)."),
     ] = None,
     tokenizer: Annotated[
         str | None, typer.Option(help="Scheme, from scratch only.  [default: the recipe's]")
     ] = None,
-    embeddings: EmbeddingsOption = None,
     recipe: RecipeOption = "quickstart",
     seed: SeedOption = None,
     sequence_column: SequenceColumn = None,
@@ -114,39 +121,17 @@ def finetune(
     settings: SetOption = None,
 ) -> None:
     """Stage 3: train a classifier on a pretrained model, or from scratch, and evaluate it."""
-    from genolm.embeddings.features import build_embedding_matrix
-    from genolm.embeddings.vectors import load_vectors
-    from genolm.pipeline import load_recipe, read_split_data
-    from genolm.tokenization.scheme import KmerScheme
-    from genolm.tokenization.tokenizer_json import load_scheme
-    from genolm.training.classifier import finetune as finetune_classifier
+    from genolm.pipeline.single_stage import run_finetuning
 
     overrides = collect_overrides(
         settings, seed, sequence=sequence_column, label=label_column, split=split_column, id=id_column
     )
-    loaded = load_recipe(recipe, overrides=overrides)
-    scheme = load_scheme(pretrained) if pretrained else KmerScheme.parse(tokenizer or loaded.tokenizer)
-    reporter = open_model_reporter()
-    labeled = read_split_data(
-        data, columns=loaded.columns, min_length_bp=scheme.k, seed=loaded.seed, reporter=reporter
+    run = _open_run(recipe, overrides, tokenizer=tokenizer)
+    _print_result(
+        run_finetuning(
+            run, start=start, pretrained=pretrained, embeddings=embeddings, data=data, output=output
+        )
     )
-    settings_used = loaded.finetune if pretrained else loaded.scratch
-    vectors = load_vectors(embeddings) if embeddings else None
-    size = None if pretrained else settings_used.model.embedding_size
-    matrix = build_embedding_matrix(vectors, scheme, size=size) if vectors else None
-    metrics = finetune_classifier(
-        labeled,
-        output,
-        settings=settings_used,
-        pretrained=pretrained,
-        scheme=scheme,
-        embeddings=matrix,
-        seed=loaded.seed,
-        reporter=reporter,
-    )
-    _print_metrics(metrics, output)
-    if "test" in metrics:
-        _print_controls(labeled, metrics, output, reporter, vectors=vectors)
 
 
 def register(app: typer.Typer) -> None:
@@ -159,30 +144,23 @@ def register(app: typer.Typer) -> None:
     app.command()(finetune)
 
 
-def _print_controls(
-    labeled: "LabeledData",
-    metrics: dict[str, Any],
-    output: Path,
-    reporter: "Reporter",
-    *,
-    vectors: "KmerVectors | None",
-) -> None:
-    """Print the classifier beside its controls."""
-    from genolm.evaluation.report import ClassifierRow, build_rows
-    from genolm.pipeline import fit_data_controls, fit_vector_control
+def _open_run(recipe: str, overrides: list[str], *, tokenizer: str | None = None) -> "RecipeRun":
+    from dataclasses import replace
 
-    rows = fit_data_controls(labeled, output / "controls.json", reporter=reporter)
-    if vectors is not None:
-        path = output / "control-word2vec.json"
-        rows.append(fit_vector_control(labeled, vectors, path, reporter=reporter))
-    model = ClassifierRow(
-        name=output.name, is_control=False, validation=metrics["validation"], test=metrics["test"]
-    )
-    print_table(build_rows([*rows, model]), title=f"Test split, {metrics['test']['n']:,} sequences")
+    from genolm.pipeline.recipe import load_recipe, open_run
+
+    loaded = load_recipe(recipe, overrides=overrides)
+    if tokenizer is not None:
+        loaded = replace(loaded, tokenizer=tokenizer)
+    return open_run(loaded, name=recipe, reporter=open_model_reporter())
 
 
-def _print_metrics(metrics: dict[str, Any], output: Path) -> None:
-    import json
+def _print_result(result: "StageResult") -> None:
+    """Print the metrics, and a classifier beside its controls."""
+    from genolm.evaluation.report import build_rows
 
-    print(json.dumps(metrics, indent=2))
-    print(f"model folder: {output}")
+    print(json.dumps(result.metrics, indent=2))
+    print(f"model folder: {result.folder}")
+    if result.rows:
+        title = f"Test split, {result.metrics['test']['n']:,} sequences"
+        print_table(build_rows(list(result.rows)), title=title)

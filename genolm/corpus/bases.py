@@ -1,6 +1,6 @@
 """The read side of a corpus: base codes of all rows, memory-mapped, and where each row begins."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,6 +101,26 @@ def load_corpus_bases(folder: Path, split: str) -> CorpusBases:
         row_weights=row_weights,
         soft_masked=_load_soft_masked(folder, split, splits[split]["soft_masked_bp"]),
     )
+
+
+def locate_bases(folder: Path, split: str, positions: Sequence[int]) -> list[str]:
+    """Return where in its genome each position of a split's codes lies, such as "GCF_1 chr2:1204" (0-based).
+
+    Args:
+        folder: of a corpus.
+        split: train, validation or test.
+        positions: of `CorpusBases.codes`.
+    """
+    from datasets import Dataset
+
+    rows = Dataset.load_from_disk(str(folder / split))
+    row_starts = load_corpus_bases(folder, split).row_starts
+    found = []
+    for position in positions:
+        number = int(np.searchsorted(row_starts, position, side="right")) - 1
+        row = rows[number]
+        found.append(f"{row['assembly']} {row['contig']}:{row['start'] + position - int(row_starts[number])}")
+    return found
 
 
 def _load_rows(

@@ -138,6 +138,7 @@ class AwdLstmPreTrainedModel(PreTrainedModel):
     config_class = AwdLstmConfig
     base_model_prefix = "awd_lstm"
     accepts_loss_kwargs = False  # the loss is a mean, so Trainer must divide it when it accumulates
+    supports_gradient_checkpointing = True
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -168,6 +169,7 @@ class AwdLstmModel(AwdLstmPreTrainedModel):
         self.lstm_layers = nn.ModuleList(
             nn.LSTM(width_in, width_out, batch_first=True) for width_in, width_out in pairwise(widths)
         )
+        self.gradient_checkpointing = False
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -197,7 +199,12 @@ class AwdLstmModel(AwdLstmPreTrainedModel):
             if index > 0:
                 hidden_BTF = variational_dropout(hidden_BTF, config.hidden_dropout, self.training)
             layer_state = None if state is None else state[index]
-            hidden_BTF, layer_state = self._run_lstm(lstm, hidden_BTF, layer_state)
+            if self.gradient_checkpointing and self.training:
+                hidden_BTF, layer_state = self._gradient_checkpointing_func(
+                    self._run_lstm, lstm, hidden_BTF, layer_state
+                )
+            else:
+                hidden_BTF, layer_state = self._run_lstm(lstm, hidden_BTF, layer_state)
             new_state.append(layer_state)
         return AwdLstmModelOutput(last_hidden_state=hidden_BTF, state=tuple(new_state))
 

@@ -12,15 +12,16 @@ from genolm.files import compute_fingerprint
 from genolm.models import AwdLstmForCausalLM
 from genolm.models.settings import DropoutSettings
 from genolm.progress import Reporter
-from genolm.tokenization.encoder import encode_sequences
+from genolm.tokenization.encoder import TokenIds, encode_sequences
+from genolm.tokenization.scheme import KmerScheme
 from genolm.tokenization.tokenizer_json import load_scheme
+from genolm.training.job import LoopSettings, TrainingJob
 from genolm.training.lm_score import compute_lm_score, describe_lm_score
-from genolm.training.loop import LoopSettings, TrainingJob, run_training
+from genolm.training.loop import run_training
 from genolm.training.run_folder import (
     compute_model_sha256,
     finish_run_folder,
     open_run_folder,
-    read_finished_metrics,
 )
 from genolm.training.schedules import PhasedSchedule, PhaseSettings, ScheduleName
 from genolm.training.sequence_batches import SequenceBatches
@@ -78,30 +79,50 @@ def adapt(
         "sequences": compute_fingerprint([list(train_sequences), list(validation_sequences)]),
     }
     model = _load_language_model(pretrained, settings.dropout)
-    open_run_folder(output, command="adapt", settings={**asdict(settings), "seed": seed}, inputs=inputs)
-    if metrics := read_finished_metrics(output):
-        return metrics
-    batches = SequenceBatches(
-        encode_sequences(train_sequences, scheme), batch_size=settings.batch_size, seed=seed
-    )
-    held_out = encode_sequences(validation_sequences, scheme)
+    with open_run_folder(
+        output, command="adapt", settings={**asdict(settings), "seed": seed}, inputs=inputs
+    ) as finished:
+        return finished or _train(
+            model,
+            output,
+            train=encode_sequences(train_sequences, scheme),
+            held_out=encode_sequences(validation_sequences, scheme),
+            scheme=scheme,
+            settings=settings,
+            seed=seed,
+            reporter=reporter or Reporter(),
+        )
+
+
+def _train(
+    model: AwdLstmForCausalLM,
+    output: Path,
+    *,
+    train: Sequence[TokenIds],
+    held_out: Sequence[TokenIds],
+    scheme: KmerScheme,
+    settings: AdaptSettings,
+    seed: int,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    batches = SequenceBatches(train, batch_size=settings.batch_size, seed=seed)
     before = describe_lm_score(model, held_out, scheme)
 
     def evaluate(current: PreTrainedModel) -> dict[str, float]:
         return compute_lm_score(current, held_out, scheme=scheme)._asdict()
 
     outcome = run_training(
-        _build_job(batches, evaluate, settings=settings),
+        _build_job(batches, evaluate, scheme=scheme, settings=settings),
         model=model,
         run_folder=output,
         settings=settings.loop,
         seed=seed,
-        reporter=reporter or Reporter(),
+        reporter=reporter,
     )
     metrics = {
         "steps": outcome.steps,
         "best_step": outcome.best_step,
-        "tokens_seen": outcome.units,
+        "tokens_seen": outcome.tokens,
         "validation": describe_lm_score(model, held_out, scheme),
         "validation_before": before,
     }
@@ -127,11 +148,12 @@ def _build_job(
     batches: SequenceBatches,
     evaluate: Callable[[PreTrainedModel], dict[str, float]],
     *,
+    scheme: KmerScheme,
     settings: AdaptSettings,
 ) -> TrainingJob:
     return TrainingJob(
         title="domain LM",
-        build_input=batches.build_input,
+        batches=batches,
         schedule=PhasedSchedule(
             phases=(PhaseSettings(epochs=settings.epochs, learning_rate=settings.learning_rate),),
             steps_per_epoch=batches.steps_per_epoch,
@@ -143,4 +165,6 @@ def _build_job(
         larger_is_better=False,
         eval_every_steps=batches.steps_per_epoch,
         patience=settings.patience,
+        is_language_model=True,
+        bases_per_token=scheme.stride,
     )

@@ -1,7 +1,7 @@
 """Stage 1 of ULMFiT: a causal language model of a genome."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,16 +9,23 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from genolm.corpus.bases import CorpusBases, get_bases_path, load_corpus_bases, read_corpus_info
+from genolm.corpus.bases import (
+    CorpusBases,
+    get_bases_path,
+    load_corpus_bases,
+    locate_bases,
+    read_corpus_info,
+)
 from genolm.errors import DataError, SettingsError
 from genolm.files import compute_fingerprint, compute_sha256
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM
 from genolm.models.settings import AwdLstmSettings, DropoutSettings
 from genolm.progress import Reporter
 from genolm.tokenization.scheme import KmerScheme
+from genolm.training.job import LoopSettings, TrainingJob
 from genolm.training.lm_score import compute_lm_score, cut_windows, describe_lm_score, encode_windows
-from genolm.training.loop import LoopSettings, StepInput, TrainingJob, run_training
-from genolm.training.run_folder import finish_run_folder, open_run_folder, read_finished_metrics
+from genolm.training.loop import run_training
+from genolm.training.run_folder import finish_run_folder, open_run_folder
 from genolm.training.schedules import PhasedSchedule, PhaseSettings, ScheduleName
 from genolm.training.token_stream import TokenStream, TokenStreamSettings
 
@@ -72,15 +79,35 @@ def pretrain_causal(
     reporter = reporter or Reporter()
     if (bases.row_weights != 1).any():
         reporter.note("  the genomes' weights are for windows drawn at random; here every base is read alike")
-    stream = TokenStream(bases.codes, bases.row_starts, scheme=scheme, settings=settings.stream, seed=seed)
-    open_run_folder(
+    stream = TokenStream(
+        bases.codes,
+        bases.row_starts,
+        scheme=scheme,
+        settings=settings.stream,
+        seed=seed,
+        locate=lambda positions: locate_bases(corpus, "train", positions),
+    )
+    with open_run_folder(
         output,
         command="pretrain causal",
         settings={**asdict(settings), "tokenizer": scheme.name, "seed": seed},
         inputs={"corpus": _compute_corpus_fingerprint(corpus)},
-    )
-    if metrics := read_finished_metrics(output):
-        return metrics
+    ) as finished:
+        return finished or _train(
+            stream, held_out, output, scheme=scheme, settings=settings, seed=seed, reporter=reporter
+        )
+
+
+def _train(
+    stream: TokenStream,
+    held_out: Mapping[str, CorpusBases],
+    output: Path,
+    *,
+    scheme: KmerScheme,
+    settings: PretrainCausalSettings,
+    seed: int,
+    reporter: Reporter,
+) -> dict[str, Any]:
     windows = {
         split: cut_windows(part, window_bp=settings.eval_window_bp, min_bp=scheme.k + 1)
         for split, part in held_out.items()
@@ -100,11 +127,11 @@ def pretrain_causal(
         seed=seed,
         reporter=reporter,
     )
-    metrics = {
+    metrics: dict[str, Any] = {
         "steps": outcome.steps,
         "best_step": outcome.best_step,
-        "tokens_seen": outcome.units,
-        "bases_seen": outcome.units * scheme.stride,
+        "tokens_seen": outcome.tokens,
+        "bases_seen": outcome.tokens * scheme.stride,
     }
     for split, part in windows.items():
         metrics[split] = describe_lm_score(model, encode_windows(part, scheme), scheme)
@@ -157,14 +184,9 @@ def _build_job(
 ) -> TrainingJob:
     num_steps = math.ceil(settings.tokens / (settings.stream.lanes * settings.stream.bptt_tokens))
 
-    def build_input(step: int) -> StepInput:
-        batch = stream.build_batch(step)
-        inputs = {"input_ids": batch.input_ids, "shift_labels": batch.shift_labels}
-        return StepInput(inputs, batch.input_ids.numel(), keeps_carry=not batch.starts_epoch)
-
     return TrainingJob(
         title="genome LM",
-        build_input=build_input,
+        batches=stream,
         schedule=PhasedSchedule(
             phases=(PhaseSettings(epochs=1, learning_rate=settings.learning_rate),),
             steps_per_epoch=num_steps,
@@ -177,4 +199,6 @@ def _build_job(
         eval_every_steps=max(1, num_steps // settings.evaluations),
         patience=0,
         stateful=True,
+        is_language_model=True,
+        bases_per_token=stream.scheme.stride,
     )

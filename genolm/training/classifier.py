@@ -1,6 +1,8 @@
 """Stage 3 of ULMFiT: a classifier on a pretrained language model, or from random weights."""
 
 import hashlib
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,16 @@ from genolm.models.initialization import load_embedding_matrix
 from genolm.models.scoring import compute_probabilities, select_scores
 from genolm.models.settings import AwdLstmSettings, DropoutSettings
 from genolm.progress import Reporter
-from genolm.tokenization.encoder import encode_sequences
+from genolm.tokenization.encoder import TokenIds, encode_sequences
 from genolm.tokenization.scheme import KmerScheme
 from genolm.tokenization.tokenizer_json import load_scheme
-from genolm.training.loop import LoopSettings, TrainingJob, run_training
+from genolm.training.job import LoopSettings, TrainingJob
+from genolm.training.loop import run_training
+from genolm.training.ranks import get_ranks
 from genolm.training.run_folder import (
     compute_model_sha256,
     finish_run_folder,
     open_run_folder,
-    read_finished_metrics,
 )
 from genolm.training.schedules import PhasedSchedule, PhaseSettings, ScheduleName
 from genolm.training.sequence_batches import SequenceBatches
@@ -111,72 +114,113 @@ def finetune(
         )
     for split in ("train", "validation"):
         _check_split(data, split)
-    open_run_folder(
+    with open_run_folder(
         output,
         command="finetune",
         settings={**asdict(settings), "tokenizer": scheme.name, "seed": seed},
-        inputs={
-            "data": compute_fingerprint(
-                [data.sequences, data.labels.tolist(), list(data.label_names), list(data.splits)]
+        inputs=_identify_inputs(data, pretrained, embeddings),
+    ) as finished:
+        if finished:
+            return finished
+        model = _build_classifier(scheme, settings, data.label_names, pretrained=pretrained, seed=seed)
+        if embeddings is not None:
+            load_embedding_matrix(model, embeddings)
+        outcome = run_training(
+            _build_job(
+                data,
+                scheme,
+                settings,
+                seed=seed,
+                title=f"classifier {_name_start(pretrained, embeddings)}",
+                group_factor=settings.group_factor if pretrained else 1.0,
+                freeze_embeddings=settings.freeze_embeddings and embeddings is not None,
             ),
-            "pretrained": compute_model_sha256(pretrained) if pretrained else "none",
-            **(
-                {} if embeddings is None else {"embeddings": hashlib.sha256(embeddings.tobytes()).hexdigest()}
-            ),
-        },
-    )
-    if metrics := read_finished_metrics(output):
+            model=model,
+            run_folder=output,
+            settings=settings.loop,
+            seed=seed,
+            reporter=reporter,
+        )
+        metrics: dict[str, Any] = {"steps": outcome.steps, "best_step": outcome.best_step}
+        for split in ("validation", "test"):
+            if part := data.select(split):
+                token_ids = encode_sequences(part.sequences, scheme)
+                probabilities = _compute_probabilities(model.eval(), token_ids)
+                metrics[split] = compute_classification_report(part.labels, select_scores(probabilities))
+        finish_run_folder(output, model=model, scheme=scheme, metrics=metrics)
         return metrics
-    model = _build_classifier(scheme, settings, data.label_names, pretrained=pretrained, seed=seed)
+
+
+def _identify_inputs(
+    data: LabeledData, pretrained: Path | None, embeddings: npt.NDArray[np.float32] | None
+) -> dict[str, str]:
+    inputs = {
+        "data": compute_fingerprint(
+            [data.sequences, data.labels.tolist(), list(data.label_names), list(data.splits)]
+        ),
+        "pretrained": compute_model_sha256(pretrained) if pretrained else "none",
+    }
     if embeddings is not None:
-        load_embedding_matrix(model, embeddings)
+        inputs["embeddings"] = hashlib.sha256(embeddings.tobytes()).hexdigest()
+    return inputs
+
+
+def _build_job(
+    data: LabeledData,
+    scheme: KmerScheme,
+    settings: FinetuneSettings,
+    *,
+    seed: int,
+    title: str,
+    group_factor: float,
+    freeze_embeddings: bool,
+) -> TrainingJob:
     train, validation = data.select("train"), data.select("validation")
     batches = SequenceBatches(
         encode_sequences(train.sequences, scheme),
         batch_size=settings.batch_size,
         seed=seed,
         labels=train.labels,
+        names=train.ids,
     )
     held_out = encode_sequences(validation.sequences, scheme)
 
     def evaluate(current: PreTrainedModel) -> dict[str, float]:
-        probabilities = compute_probabilities(current, held_out)
+        probabilities = _compute_probabilities(current, held_out)
         figures = compute_classification_metrics(validation.labels, select_scores(probabilities))
         return {
             "loss": _compute_log_loss(validation.labels, probabilities),
             **{name: figures[name] for name in ("accuracy", "mcc", "auroc")},
         }
 
-    outcome = run_training(
-        TrainingJob(
-            title=f"classifier {_name_start(pretrained, embeddings)}",
-            build_input=batches.build_input,
-            schedule=PhasedSchedule(
-                phases=settings.phases,
-                steps_per_epoch=batches.steps_per_epoch,
-                schedule=settings.schedule,
-                group_factor=settings.group_factor if pretrained else 1.0,
-                frozen_groups=int(settings.freeze_embeddings and embeddings is not None),
-            ),
-            evaluate=evaluate,
-            monitor=settings.monitor,
-            larger_is_better=settings.monitor != "loss",
-            eval_every_steps=batches.steps_per_epoch,
-            patience=settings.patience,
+    return TrainingJob(
+        title=title,
+        batches=batches,
+        schedule=PhasedSchedule(
+            phases=settings.phases,
+            steps_per_epoch=batches.steps_per_epoch,
+            schedule=settings.schedule,
+            group_factor=group_factor,
+            frozen_groups=int(freeze_embeddings),
         ),
-        model=model,
-        run_folder=output,
-        settings=settings.loop,
-        seed=seed,
-        reporter=reporter,
+        evaluate=evaluate,
+        monitor=settings.monitor,
+        larger_is_better=settings.monitor != "loss",
+        eval_every_steps=batches.steps_per_epoch,
+        patience=settings.patience,
+        bases_per_token=scheme.stride,
     )
-    metrics = {"steps": outcome.steps, "best_step": outcome.best_step}
-    for split in ("validation", "test"):
-        if part := data.select(split):
-            probabilities = compute_probabilities(model.eval(), encode_sequences(part.sequences, scheme))
-            metrics[split] = compute_classification_report(part.labels, select_scores(probabilities))
-    finish_run_folder(output, model=model, scheme=scheme, metrics=metrics)
-    return metrics
+
+
+def _compute_probabilities(model: PreTrainedModel, token_ids: Sequence[TokenIds]) -> np.ndarray:
+    """Return the probabilities of all sequences on every process, each of which computes its share.
+
+    The last one fills up the shares, since sharded parameters want every process to call as often.
+    """
+    ranks = get_ranks()
+    own = list(token_ids[ranks.split_rows(len(token_ids))])
+    filled = own + [token_ids[-1]] * (math.ceil(len(token_ids) / ranks.count) - len(own))
+    return ranks.gather_rows(compute_probabilities(model, filled)[: len(own)])
 
 
 def _name_start(pretrained: Path | None, embeddings: npt.NDArray[np.float32] | None) -> str:

@@ -13,8 +13,9 @@ from genolm.corpus.bases import CorpusBases
 from genolm.errors import DataError
 from genolm.metrics import bits_per_base
 from genolm.tokenization.encoder import TokenIds, encode_codes, pad_batch
-from genolm.tokenization.scheme import CLS_ID, NUM_SPECIAL_TOKENS, SEP_ID, KmerScheme
-from genolm.training.token_stream import IGNORED_LABEL
+from genolm.tokenization.scheme import CLS_ID, SEP_ID, KmerScheme
+from genolm.training.ranks import Ranks, get_ranks
+from genolm.training.sequence_batches import label_next_kmers
 
 
 class LanguageModelScore(NamedTuple):
@@ -36,24 +37,29 @@ def cut_windows(bases: CorpusBases, *, window_bp: int, min_bp: int) -> list[Code
 
 
 def compute_lm_score(
-    model: nn.Module, token_ids: Sequence[TokenIds], *, scheme: KmerScheme, batch_size: int = 64
+    model: nn.Module,
+    token_ids: Sequence[TokenIds],
+    *,
+    scheme: KmerScheme,
+    batch_size: int = 64,
+    ranks: Ranks | None = None,
 ) -> LanguageModelScore:
-    """Score the new bases of encoded sequences, each from a fresh state.
+    """Score the new bases of encoded sequences, each from a fresh state; every process scores its share.
 
     The first k-mer of a sequence is context only, so its first k bases are not scored.
     """
-    nats, tokens = 0.0, 0
+    ranks = ranks or get_ranks()
+    token_ids = _take_share(token_ids, ranks)
+    nats, tokens = 0.0, 0.0
     device = next(model.parameters()).device
     for start in range(0, len(token_ids), batch_size):
         batch = pad_batch(token_ids[start : start + batch_size])
         input_ids = torch.from_numpy(batch.input_ids).to(device)
-        is_kmer = input_ids >= NUM_SPECIAL_TOKENS
-        labels = input_ids.masked_fill(~is_kmer, IGNORED_LABEL)
-        labels[:, 1:].masked_fill_(~is_kmer[:, :-1], IGNORED_LABEL)  # a k-mer without context is all new
         with torch.no_grad():
-            output = model(input_ids, labels=labels)
+            output = model(input_ids, labels=label_next_kmers(input_ids))
         nats += output.loss.item() * output.num_scored.item()
-        tokens += int(output.num_scored.item())
+        tokens += output.num_scored.item()
+    nats, tokens = ranks.sum([nats, tokens])
     if tokens == 0:
         raise DataError(
             found="no token to score in the held-out sequences",
@@ -61,8 +67,18 @@ def compute_lm_score(
             remedy="check the validation split",
         )
     return LanguageModelScore(
-        nats / tokens, bits_per_base(nats, tokens * scheme.stride), tokens * scheme.stride
+        nats / tokens, bits_per_base(nats, int(tokens) * scheme.stride), int(tokens) * scheme.stride
     )
+
+
+def _take_share(token_ids: Sequence[TokenIds], ranks: Ranks) -> list[TokenIds]:
+    """Return this process's sequences, filled up so that all processes have as many.
+
+    (Sharded parameters want every process to call the model as often.) What fills up has nothing to score.
+    """
+    own = list(token_ids[ranks.split_rows(len(token_ids))])
+    empty = np.array([CLS_ID, SEP_ID], dtype=np.int32)
+    return own + [empty] * (math.ceil(len(token_ids) / ranks.count) - len(own))
 
 
 def describe_lm_score(

@@ -1,162 +1,65 @@
 """The one training loop: it knows batches, rates and checkpoints, and nothing of genomes.
 
-A job says what to learn; `run_training` runs it under Accelerate, evaluates, keeps the best weights, stops
-early, writes verified checkpoints, and continues from the newest good one. Killed at any moment and started
-again, it ends with the same weights, bit for bit, on the same machine and number of threads.
+A job says what to learn; `run_training` runs it under Accelerate on one process or many, evaluates, keeps the
+best weights, stops early, writes verified checkpoints, and continues from the newest good one. Killed at any
+moment and started again, it ends with the same weights, bit for bit, on the same machine, number of threads
+and number of processes.
 """
 
-import json
+import copy
 import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from torch import Tensor, nn
-from transformers import PreTrainedModel
+from accelerate.utils import DistributedType
+from torch import nn
 
-from genolm.errors import SettingsError, TrainingError
+from genolm.errors import GenolmError, ShortMemoryError, StoppedError, TrainingError
+from genolm.files import write_json
 from genolm.progress import Reporter, Task
-from genolm.training.chance import mix_seed
+from genolm.training.accelerator import build_accelerator
+from genolm.training.auto_batch import (
+    find_memory_limit_bytes,
+    find_micro_batch_rows,
+    read_used_memory_bytes,
+)
 from genolm.training.checkpoints import (
     Carry,
     find_checkpoint,
-    find_damage,
+    get_best_folder,
     load_checkpoint,
     load_parameters,
     rotate_checkpoints,
     save_checkpoint,
+    set_aside_checkpoints,
+    take_snapshot,
 )
-from genolm.training.schedules import PhasedSchedule
+from genolm.training.disk_space import check_free_disk
+from genolm.training.job import LoopSettings, TrainingJob, TrainingOutcome
+from genolm.training.machine import find_peak_flops
+from genolm.training.micro_batches import (
+    MicroBatch,
+    MicroBatchMemory,
+    StepLoader,
+    count_rows,
+    explain_dead_worker,
+    is_dead_worker,
+    is_out_of_memory,
+)
+from genolm.training.model_options import apply_model_options, undo_model_options
+from genolm.training.optimizer import build_optimizer
+from genolm.training.ranks import explain_dead_rank, get_ranks
+from genolm.training.step import StepResult, StepRunner, agree_on_step
+from genolm.training.stop_signals import StopRequest, catch_stop_signals, name_signal
+from genolm.training.throughput import estimate_flops_per_token, read_peak_memory_bytes
+from genolm.training.training_log import StepFigures, TrainingLog
+from genolm.training.training_state import TrainingState
 
-Precision = Literal["auto", "no", "bf16"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopSettings:
-    """How a training runs, whatever it learns."""
-
-    precision: Precision = "auto"  # of the forward pass; auto is bf16 where the CPU or GPU computes in it
-    weight_decay: float = 0.01  # decoupled, on matrices only
-    adam_beta2: float = 0.99
-    max_grad_norm: float = 1.0  # gradients are scaled down to this norm
-    checkpoint_every_steps: int = 200
-    keep_checkpoints: int = 2
-    log_every_steps: int = 20
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if min(self.checkpoint_every_steps, self.keep_checkpoints, self.log_every_steps) < 1:
-            raise SettingsError(
-                found="a number of steps or checkpoints below 1",
-                expected="checkpoint_every_steps, keep_checkpoints and log_every_steps of at least 1",
-                remedy="correct the loop settings",
-            )
-
-
-class StepInput(NamedTuple):
-    """What a step feeds to the model; `units` counts what it learns from (tokens or sequences)."""
-
-    inputs: dict[str, Tensor]
-    units: int
-    keeps_carry: bool = False  # the hidden state of the step before goes on
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingJob:
-    """What `run_training` needs to know of a task."""
-
-    title: str
-    build_input: Callable[[int], StepInput]  # of a step number, and of nothing else
-    schedule: PhasedSchedule
-    evaluate: Callable[[PreTrainedModel], dict[str, float]]  # figures, "loss" among them
-    monitor: str  # name of the evaluated figure that chooses the best weights
-    larger_is_better: bool
-    eval_every_steps: int
-    patience: int  # evaluations without a gain before it stops; 0 means never
-    stateful: bool = False  # the model returns a state that the next step takes
-
-
-class TrainingOutcome(NamedTuple):
-    """How a training ended; the model holds the best weights."""
-
-    steps: int
-    best_step: int
-    best_metrics: dict[str, float]
-    units: int
-
-
-@dataclass
-class _Progress:
-    """What a checkpoint's state.json holds."""
-
-    step: int = 0
-    units: int = 0
-    best_step: int = -1
-    best_metrics: dict[str, float] | None = None
-    evals_without_gain: int = 0
-
-    def take_evaluation(self, metrics: dict[str, float], job: TrainingJob) -> bool:
-        """Record an evaluation; return whether it is the best so far."""
-        if self.best_metrics and _rank(metrics, job) <= _rank(self.best_metrics, job):
-            self.evals_without_gain += 1
-            return False
-        self.best_step, self.best_metrics, self.evals_without_gain = self.step, metrics, 0
-        return True
-
-    def is_finished(self, job: TrainingJob) -> bool:
-        """Say whether the last step is done, or early stopping ends the training."""
-        return self.step >= job.schedule.num_steps or 0 < job.patience <= self.evals_without_gain
-
-
-def _rank(metrics: dict[str, float], job: TrainingJob) -> tuple[float, float]:
-    """Rank an evaluation by the monitored figure; of two that tie, the one with the lower loss is better."""
-    return (metrics[job.monitor] if job.larger_is_better else -metrics[job.monitor], -metrics["loss"])
-
-
-def choose_precision(precision: Precision) -> str:
-    """Resolve `auto`: bf16 where it is computed in hardware, else full precision."""
-    if precision != "auto":
-        return precision
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-    has_bf16 = (
-        torch.cpu._is_avx512_bf16_supported() if hasattr(torch.cpu, "_is_avx512_bf16_supported") else False
-    )
-    return "bf16" if has_bf16 else "no"
-
-
-def build_accelerator(precision: Precision) -> Accelerator:
-    """Return an Accelerator; one process may use several precisions one after the other."""
-    resolved = choose_precision(precision)
-    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != resolved:
-        AcceleratorState._reset_state()
-    return Accelerator(mixed_precision=resolved)
-
-
-def build_optimizer(model: nn.Module, settings: LoopSettings) -> torch.optim.AdamW:
-    """Return AdamW with two groups for each layer group: matrices with weight decay, the rest without."""
-    groups = []
-    for layer_group in model.layer_groups():  # type: ignore[operator]
-        for decayed in (True, False):
-            parameters = [parameter for parameter in layer_group if (parameter.ndim > 1) == decayed]
-            groups.append({"params": parameters, "weight_decay": settings.weight_decay if decayed else 0.0})
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, settings.adam_beta2), eps=1e-8, fused=True)
-
-
-def set_rates(optimizer: torch.optim.Optimizer, schedule: PhasedSchedule, step: int) -> None:
-    """Set rates and momentum for a step, and freeze the layer groups that do not learn yet."""
-    rates = schedule.compute_rates(step, num_groups=len(optimizer.param_groups) // 2)
-    for index, group in enumerate(optimizer.param_groups):
-        rate = rates[index // 2]
-        group["lr"] = rate.learning_rate
-        group["betas"] = (rate.momentum, group["betas"][1])
-        for parameter in group["params"]:
-            parameter.requires_grad_(rate.trained)
+BAD_BATCH_NAME = "bad_batch.json"
+MAX_SKIPPED_STEPS = 25  # in a row, in fp16: the loss scale has then been halved as often
 
 
 def run_training(
@@ -170,134 +73,331 @@ def run_training(
 ) -> TrainingOutcome:
     """Train `model` in place, from the newest checkpoint in `run_folder` if there is one.
 
+    Under `accelerate launch` every process calls it; rank 0 writes.
+
     Raises:
-        TrainingError: the loss is not finite.
+        TrainingError: the loss is not finite, memory is too short for one row, or a process died.
+        ShortMemoryError: one of several processes had too little; the next call takes smaller micro-batches.
+        StoppedError: a signal came; a checkpoint was saved, and the same call goes on from it.
+        StorageError: the disk is full; the last checkpoint is whole.
     """
-    accelerator = build_accelerator(settings.precision)
-    optimizer = build_optimizer(model, settings)
-    prepared, optimizer = accelerator.prepare(model, optimizer)
-    progress = _Progress()
-    carry: Carry = None
-    if checkpoint := find_checkpoint(run_folder):
-        carry, state = load_checkpoint(checkpoint, model=model, optimizer=optimizer.optimizer)
-        progress = _Progress(**state)
-        reporter.note(f"  {job.title}: going on from step {progress.step} of {job.schedule.num_steps}")
-    log = _TrainingLog(run_folder / "training_log.jsonl", after_step=progress.step)
-    with reporter.task(job.title, total=job.schedule.num_steps) as task:
-        while not progress.is_finished(job):
-            carry, loss = _take_step(job, progress, prepared, optimizer, accelerator, carry, settings, seed)
-            if progress.step % settings.log_every_steps == 0:
-                log.write_step(progress, loss, optimizer.param_groups[-1]["lr"], task)
-            if progress.step % job.eval_every_steps == 0 or progress.step == job.schedule.num_steps:
-                prepared.eval()
-                with torch.no_grad():
-                    metrics = job.evaluate(prepared)
-                if progress.take_evaluation(metrics, job):
-                    save_checkpoint(
-                        run_folder / "best", model=model, optimizer=None, carry=None, state=vars(progress)
-                    )
-                log.write_evaluation(progress.step, metrics)
-            if progress.step % settings.checkpoint_every_steps == 0 or progress.is_finished(job):
-                save_checkpoint(
-                    run_folder / f"checkpoint-{progress.step}",
-                    model=model,
-                    optimizer=optimizer.optimizer,
-                    carry=carry,
-                    state=vars(progress),
-                )
-                rotate_checkpoints(run_folder, keep=settings.keep_checkpoints)
-    accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
-    _load_best(run_folder, model)
-    return TrainingOutcome(progress.step, progress.best_step, progress.best_metrics or {}, progress.units)
+    with catch_stop_signals() as stop_request, _explain_dead_processes():
+        training = _Training(job, model, run_folder, settings, seed, reporter, stop_request)
+        training.restore()
+        with reporter.task(job.title, total=job.schedule.num_steps) as task:
+            training.run(task)
+        return training.finish()
 
 
-def _take_step(
-    job: TrainingJob,
-    progress: _Progress,
-    model: nn.Module,
-    optimizer: Any,
-    accelerator: Accelerator,
-    carry: Carry,
-    settings: LoopSettings,
-    seed: int,
-) -> tuple[Carry, float]:
-    model.train()
-    set_rates(optimizer, job.schedule, progress.step)
-    torch.manual_seed(mix_seed(seed, progress.step))
-    step_input = job.build_input(progress.step)
-    inputs = {name: tensor.to(accelerator.device) for name, tensor in step_input.inputs.items()}
-    state = {"state": carry if step_input.keeps_carry else None} if job.stateful else {}
-    output = model(**inputs, **state)
-    loss = output.loss.item()
-    if not math.isfinite(loss):
-        raise TrainingError(
-            found=f"a loss of {loss} at step {progress.step} of {job.title}",
-            expected="a finite loss",
-            remedy="set a lower learning_rate, or max_grad_norm; the last good checkpoint is kept",
-        )
-    accelerator.backward(output.loss)
-    norm = float(accelerator.clip_grad_norm_(model.parameters(), settings.max_grad_norm))
-    if not math.isfinite(norm):
-        raise TrainingError(
-            found=f"a gradient of norm {norm} at step {progress.step} of {job.title}",
-            expected="a finite gradient",
-            remedy="set a lower learning_rate; the last good checkpoint is kept",
-        )
-    optimizer.step()
-    optimizer.zero_grad()
-    progress.step += 1
-    progress.units += step_input.units
-    new_carry = (
-        tuple(tuple(part.detach() for part in layer) for layer in output.state) if job.stateful else None
-    )
-    return new_carry, loss
-
-
-def _load_best(run_folder: Path, model: nn.Module) -> None:
-    if damage := find_damage(run_folder / "best"):
-        raise TrainingError(
-            found=f"a damaged folder of best weights ({damage})",
-            expected="the weights that the training chose",
-            remedy=f"remove {run_folder.name} and train again",
-        )
-    load_parameters(run_folder / "best", model)
-
-
-def _read_step(line: str) -> float:
-    """Return the step of a log line; infinity if the line was not written to its end."""
+@contextmanager
+def _explain_dead_processes() -> Iterator[None]:
     try:
-        return float(json.loads(line)["step"])
-    except ValueError:
-        return math.inf
+        yield
+    except GenolmError:
+        raise
+    except RuntimeError as error:
+        if is_dead_worker(error):
+            raise explain_dead_worker(error) from error
+        if dead_rank := explain_dead_rank(error):
+            raise dead_rank from error
+        raise
 
 
-class _TrainingLog:
-    """`training_log.jsonl`: a JSON line for each logged step or evaluation; those of a lost stretch go."""
+class _Training:
+    """A run of a job: the model prepared for the hardware, and where it stands."""
 
-    def __init__(self, path: Path, *, after_step: int) -> None:
-        self.path = path
-        kept = []
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if _read_step(line) <= after_step]
-        path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        self.last: tuple[float, int | None] = (time.monotonic(), None)
+    def __init__(
+        self,
+        job: TrainingJob,
+        model: nn.Module,
+        run_folder: Path,
+        settings: LoopSettings,
+        seed: int,
+        reporter: Reporter,
+        stop_request: StopRequest,
+    ) -> None:
+        self.job, self.model, self.run_folder = job, model, run_folder
+        self.settings, self.reporter, self.stop_request = settings, reporter, stop_request
+        self.ranks = get_ranks()
+        self.accelerator = build_accelerator(
+            settings.precision,
+            has_frozen_groups=job.schedule.has_frozen_groups,
+            trackers=settings.trackers,
+            tracker_folder=run_folder,
+        )
+        is_sharded = self.accelerator.distributed_type == DistributedType.FSDP
+        trained = copy.deepcopy(model) if is_sharded else model  # sharding is in place and for good
+        apply_model_options(
+            trained,
+            gradient_checkpointing=settings.gradient_checkpointing,
+            compile_model=settings.compile,
+        )
+        optimizer = build_optimizer(trained, weight_decay=settings.weight_decay, beta2=settings.adam_beta2)
+        self.prepared, self.optimizer = self.accelerator.prepare(trained, optimizer)
+        self.trained = self.accelerator.unwrap_model(self.prepared)
+        self.runner = StepRunner(
+            self.prepared,
+            self.optimizer,
+            self.accelerator,
+            ranks=self.ranks,
+            schedule=job.schedule,
+            max_grad_norm=settings.max_grad_norm,
+            seed=seed,
+            stateful=job.stateful,
+        )
+        self.state = TrainingState()
+        self.carry: Carry = None
+        self.log: TrainingLog
+        self.saved_step = -1
+        wanted = "auto" if settings.auto_batch else settings.micro_batch_rows
+        self.memory = MicroBatchMemory(run_folder, wanted=wanted)
+        self.micro_batch_rows = self.ranks.share(self.memory.recall()) or settings.micro_batch_rows
 
-    def write_step(self, progress: _Progress, loss: float, learning_rate: float, task: Task) -> None:
-        now_s = time.monotonic()
-        last_s, last_units = self.last
-        rate = None if last_units is None else round((progress.units - last_units) / (now_s - last_s))
-        self.last = (now_s, progress.units)
-        record = {"step": progress.step, "loss": loss, "learning_rate": learning_rate}
-        self._append({**record, "units": progress.units, "units_per_s": rate})
-        best = "" if progress.best_metrics is None else f"  best at step {progress.best_step}"
-        task.update(progress.step, f"loss {loss:.3f}  {rate or 0:,}/s{best}")
+    def restore(self) -> None:
+        """Go on from the newest good checkpoint, if there is one."""
+        checkpoint = self.ranks.share(find_checkpoint(self.run_folder) if self.ranks.is_main else None)
+        if checkpoint:
+            rows = self.ranks.split_rows(self.job.batches.count_rows(checkpoint.step))
+            self.carry = load_checkpoint(
+                checkpoint, model=self.trained, optimizer=self.optimizer.optimizer, carry_rows=rows
+            )
+            self.state = TrainingState(**checkpoint.state)
+            if self.accelerator.scaler is not None and self.state.grad_scaler:
+                self.accelerator.scaler.load_state_dict(self.state.grad_scaler)
+            self.saved_step = self.state.step
+            self.reporter.note(f"  {self.job.title}: going on {self._describe_start()}")
+        self.state.processes = self.ranks.count
+        self.ranks.on_main(self._prepare_folder)
+        self.log = self._build_log()
+        if self.settings.auto_batch and not self.micro_batch_rows and not self._is_finished():
+            self._find_micro_batch_rows()
 
-    def write_evaluation(self, step: int, metrics: dict[str, float]) -> None:
-        self._append({"step": step, "evaluation": metrics})
+    def run(self, task: Task) -> None:
+        """Take the steps that are left."""
+        while not self._is_finished():
+            loader = StepLoader(
+                self.job.batches,
+                ranks=self.ranks,
+                micro_batch_rows=self.micro_batch_rows,
+                num_steps=self.job.schedule.num_steps,
+                workers=self.settings.workers,
+            )
+            for micro_batches in loader.iter_from(self.state.step):
+                totals = agree_on_step(micro_batches, ranks=self.ranks, stop_signal=self.stop_request.number)
+                if totals.stop_signal:
+                    self._stop(name_signal(totals.stop_signal))
+                result = self._try_step(micro_batches, totals.weight)
+                if result is None:
+                    break  # its micro-batches were too large, and are made anew
+                self._check_step(result, micro_batches)
+                self.carry = result.carry
+                self.state.count_step(result.loss, totals.tokens)
+                self._log_evaluate_save(result, task)
+                if self._is_finished():
+                    break
 
-    def _append(self, record: dict[str, Any]) -> None:
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+    def finish(self) -> TrainingOutcome:
+        """Put the best weights into the model, as it was given; draw the loss curve."""
+        self.accelerator.unwrap_model(self.prepared, keep_fp32_wrapper=False)
+        undo_model_options(self.model)
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(True)
+        self.model.to(self.ranks.device)
+        state = self.state
+        if best := get_best_folder(self.run_folder, state.best_step):
+            load_parameters(best, self.model)
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+        return TrainingOutcome(state.step, state.best_step, state.best_metrics or {}, state.tokens)
+
+    def _is_finished(self) -> bool:
+        return self.state.step >= self.job.schedule.num_steps or 0 < self.job.patience <= (
+            self.state.evals_without_gain
+        )
+
+    def _describe_start(self) -> str:
+        text = f"from step {self.state.step} of {self.job.schedule.num_steps}"
+        if self.state.processes != self.ranks.count:
+            text += f", on {self.ranks.count} processes instead of {self.state.processes}"
+        return text
+
+    def _prepare_folder(self) -> None:
+        set_aside_checkpoints(self.run_folder, after_step=self.saved_step)
+        if not self._is_finished():
+            weights_bytes = sum(parameter.nbytes for parameter in self.trained.parameters())
+            # Two checkpoints, each with the weights and AdamW's two moments, and twice the best weights.
+            check_free_disk(
+                self.run_folder, needed_bytes=(2 * 3 + 2) * weights_bytes, purpose="the checkpoints"
+            )
+
+    def _build_log(self) -> TrainingLog:
+        device = self.accelerator.device
+        peak_flops = None
+        if device.type == "cuda":
+            name = torch.cuda.get_device_name(device)
+            peak_flops = find_peak_flops(name, self.accelerator.mixed_precision)
+        input_ids = self.job.batches.build_largest(1).inputs.get("input_ids")
+        length = 1 if input_ids is None else input_ids.shape[1]
+        if self.settings.trackers:
+            config = {name: str(value) for name, value in asdict(self.settings).items()}
+            self.accelerator.init_trackers("genolm", config=config)
+        return TrainingLog(
+            self.run_folder / "training_log.jsonl",
+            after_step=self.state.step,
+            num_steps=self.job.schedule.num_steps,
+            bases_per_token=self.job.bases_per_token,
+            is_language_model=self.job.is_language_model,
+            flops_per_token=estimate_flops_per_token(self.trained, sequence_length=length),
+            peak_flops=peak_flops and peak_flops * self.ranks.count,
+            device=device,
+            write_to=[self.accelerator.log] if self.settings.trackers else [],
+            is_main=self.ranks.is_main,
+        )
+
+    def _try_step(self, micro_batches: Sequence[MicroBatch], total_weight: int) -> StepResult | None:
+        """Take a step; if memory does not suffice, make the micro-batches smaller and return None."""
+        try:
+            return self.runner.run(
+                self.state.step, micro_batches, carry=self.carry, total_weight=total_weight
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        self._shrink_micro_batches(count_rows(micro_batches))  # out here the step's tensors are free
+        return None
+
+    def _shrink_micro_batches(self, rows: int) -> None:
+        self.optimizer.zero_grad()
+        if self.accelerator.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if rows == 1:
+            raise TrainingError(
+                found=f"too little memory for a single row at step {self.state.step} of {self.job.title}",
+                expected="memory for one",
+                remedy="set gradient_checkpointing: true, take a smaller model or shorter sequences",
+            )
+        self.micro_batch_rows = (rows + 1) // 2
+        self.memory.keep(self.micro_batch_rows)
+        text = f"out of memory with micro-batches of {rows} rows at step {self.state.step}"
+        if self.ranks.count > 1:  # the others already wait for this one's gradients
+            raise ShortMemoryError(
+                found=text,
+                expected="memory for them",
+                remedy=f"give the same command again: it goes on with {self.micro_batch_rows} rows, and the "
+                "same global batch",
+            )
+        self.reporter.note(
+            f"  {self.job.title}: {text}; going on with {self.micro_batch_rows}, the batch stays the same"
+        )
+
+    def _find_micro_batch_rows(self) -> None:
+        device = self.accelerator.device
+        max_rows = math.ceil(self.job.batches.count_rows(0) / self.ranks.count)
+        weights_bytes = sum(parameter.nbytes for parameter in self.trained.parameters())
+
+        def try_rows(num_rows: int) -> None:
+            step_input = self.job.batches.build_largest(num_rows)
+            inputs = {name: tensor.to(device) for name, tensor in step_input.inputs.items()}
+            self.trained.train()
+            try:
+                self.accelerator.backward(self.trained(**inputs).loss)
+            finally:
+                self.optimizer.zero_grad()
+
+        found = find_micro_batch_rows(
+            try_rows,
+            max_rows=max_rows,  # the same on every process, which all try the same sizes
+            limit_bytes=self.ranks.min(find_memory_limit_bytes(device)),
+            read_peak_bytes=lambda: -self.ranks.min(-read_peak_memory_bytes(device)),
+            used_bytes=-self.ranks.min(-read_used_memory_bytes(device)),
+            later_bytes=0 if self.optimizer.state else 2 * weights_bytes,
+        )
+        self.micro_batch_rows = self.ranks.min(found)
+        self.ranks.on_main(lambda: self.memory.keep(self.micro_batch_rows))
+        self.reporter.note(
+            f"  {self.job.title}: micro-batches of {self.micro_batch_rows} rows fit into memory"
+        )
+
+    def _check_step(self, result: StepResult, micro_batches: Sequence[MicroBatch]) -> None:
+        """Stop at a loss or gradient that is not finite; the weights are still those before the step."""
+        can_skip = self.accelerator.scaler is not None and self.state.skipped_steps < MAX_SKIPPED_STEPS
+        if result.is_finite:
+            self.state.skipped_steps = 0
+        elif can_skip and result.has_finite_loss:
+            self.state.skipped_steps += 1
+        else:
+            self._save_checkpoint()
+            raise self.ranks.on_main(lambda: self._report_bad_batch(result))
+
+    def _report_bad_batch(self, result: StepResult) -> TrainingError:
+        step = self.state.step
+        names = self.job.batches.name_rows(step, slice(0, self.job.batches.count_rows(step)))
+        write_json(
+            self.run_folder / BAD_BATCH_NAME,
+            {"step": step, "loss": str(result.loss), "grad_norm": str(result.grad_norm), "rows": names},
+        )
+        what = (
+            f"a gradient of norm {result.grad_norm}" if result.has_finite_loss else f"a loss of {result.loss}"
+        )
+        more = f" and {len(names) - 3} more in {BAD_BATCH_NAME}" if len(names) > 3 else ""
+        return TrainingError(
+            found=f"{what} at step {step} of {self.job.title} (batch: {', '.join(names[:3])}{more})",
+            expected="finite numbers",
+            remedy="look at the batch, or set a lower learning_rate; "
+            f"the last good step is checkpoint-{step}",
+        )
+
+    def _log_evaluate_save(self, result: StepResult, task: Task) -> None:
+        state, settings = self.state, self.settings
+        if state.step % settings.log_every_steps == 0:
+            rate = self.optimizer.param_groups[-1]["lr"]
+            loss = state.take_mean_loss()
+            figures = StepFigures(state.step, loss, rate, result.grad_norm, state.tokens)
+            best_step = state.best_step if state.best_metrics else None
+            self.log.write_step(figures, task, best_step=best_step)
+        if state.step % self.job.eval_every_steps == 0 or state.step == self.job.schedule.num_steps:
+            self._evaluate()
+        if state.step % settings.checkpoint_every_steps == 0 or self._is_finished():
+            self._save_checkpoint()
+
+    def _evaluate(self) -> None:
+        self.prepared.eval()
+        with torch.no_grad():
+            metrics = self.ranks.share(self.job.evaluate(self.trained))
+        is_best = self.state.take_evaluation(
+            metrics, monitor=self.job.monitor, larger_is_better=self.job.larger_is_better
+        )
+        best = get_best_folder(self.run_folder, self.state.best_step)
+        if is_best and best:
+            snapshot = take_snapshot(self.trained, is_writer=self.ranks.is_main)
+            state = {"step": self.state.step, "metrics": metrics}
+            self.ranks.on_main(lambda: save_checkpoint(best, snapshot, state=state))
+        self.log.write_evaluation(self.state.step, metrics)
+
+    def _save_checkpoint(self) -> None:
+        if self.saved_step == self.state.step:
+            return
+        if self.accelerator.scaler is not None:
+            self.state.grad_scaler = self.accelerator.scaler.state_dict()
+        carry = self.carry and tuple(
+            tuple(self.ranks.gather_tensor(part, dim=1) for part in layer) for layer in self.carry
+        )
+        snapshot = take_snapshot(
+            self.trained, optimizer=self.optimizer.optimizer, carry=carry, is_writer=self.ranks.is_main
+        )
+        folder = self.run_folder / f"checkpoint-{self.state.step}"
+
+        def write() -> None:
+            save_checkpoint(folder, snapshot, state=asdict(self.state))
+            rotate_checkpoints(self.run_folder, keep=self.settings.keep_checkpoints)
+
+        self.ranks.on_main(write)
+        self.saved_step = self.state.step
+
+    def _stop(self, signal_name: str) -> None:
+        self._save_checkpoint()
+        raise StoppedError(
+            found=f"{signal_name} at step {self.state.step} of {self.job.title}",
+            expected=f"{self.job.schedule.num_steps} steps",
+            remedy=f"give the same command again: it goes on from checkpoint-{self.state.step}",
+        )

@@ -8,6 +8,8 @@ import json
 import os
 import platform
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,51 +23,98 @@ from genolm.files import atomic_folder, compute_fingerprint, compute_sha256, is_
 from genolm.models import AUTO_MAP
 from genolm.tokenization.scheme import KmerScheme
 from genolm.tokenization.tokenizer_json import save_tokenizer
+from genolm.training.disk_space import explain_full_disk
+from genolm.training.job import LoopSettings
+from genolm.training.loop import BAD_BATCH_NAME
+from genolm.training.loss_figure import plot_loss_curve
+from genolm.training.micro_batches import MICRO_BATCH_NAME
+from genolm.training.ranks import get_ranks
+from genolm.training.run_lock import lock_run_folder
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "numpy")
 
 
-def open_run_folder(folder: Path, *, command: str, settings: dict[str, Any], inputs: dict[str, str]) -> None:
-    """Make a run folder, or check that an existing one belongs to this very run.
+@contextmanager
+def open_run_folder(
+    folder: Path, *, command: str, settings: dict[str, Any], inputs: dict[str, str]
+) -> Iterator[dict[str, Any] | None]:
+    """Hold a run folder, new or of this very run, while the block trains in it.
+
+    Yields the metrics of a run that is finished (nothing is held then), else None.
 
     Args:
         folder: of the run.
         command: which training writes it.
-        settings: resolved settings, JSON-able.
+        settings: resolved settings, JSON-able; those of LoopSettings.FREE may change when a run goes on.
         inputs: sha256 of each thing that the run reads.
 
     Raises:
-        RunFolderError: the folder holds something else, or a run with other settings or inputs.
+        RunFolderError: the folder holds something else, a run with other settings or inputs, or one that
+            another process is at.
+        StorageError: the disk is full.
     """
+    ranks = get_ranks()
     # As JSON has it, so that a tuple is the list that the file holds.
     identity = json.loads(json.dumps({"command": command, "settings": settings, "inputs": inputs}))
+    with explain_full_disk(folder), ExitStack() as held:
+
+        def claim() -> dict[str, Any] | None:
+            is_known = _check_identity(folder, identity)
+            if metrics := read_finished_metrics(folder):
+                return metrics
+            held.enter_context(lock_run_folder(folder))
+            if not is_known:
+                _write_run_config(folder, identity, ranks.count)
+            return None
+
+        yield ranks.on_main(claim)
+
+
+def _check_identity(folder: Path, identity: dict[str, Any]) -> bool:
+    """Say whether a folder is of this very run; False means that it is unused."""
     path = folder / "run_config.json"
     if path.is_file():
         known = read_json(path)
-        if known.get("fingerprint") != compute_fingerprint(identity):
+        if known.get("fingerprint") != _compute_run_fingerprint(identity):
             raise RunFolderError(
                 found=f"another run in {folder} ({_describe_difference(known, identity)})",
                 expected="an empty folder, or the same command again to go on",
                 remedy="choose another --output, or remove the folder",
             )
-        return
+        return True
     if not is_unused(folder):
         raise RunFolderError(
             found=f"{folder} with files of another origin",
             expected="an empty or new output folder",
             remedy="choose another --output",
         )
+    return False
+
+
+def _write_run_config(folder: Path, identity: dict[str, Any], num_processes: int) -> None:
     write_json(
-        path,
+        folder / "run_config.json",
         {
-            "fingerprint": compute_fingerprint(identity),
+            "fingerprint": _compute_run_fingerprint(identity),
             **identity,
             "genolm": genolm.__version__,
             "libraries": {name: version(name) for name in LIBRARIES},
             "python": platform.python_version(),
-            "hardware": _describe_hardware(),
+            "hardware": {**_describe_hardware(), "processes": num_processes},
         },
     )
+
+
+def _compute_run_fingerprint(identity: dict[str, Any]) -> str:
+    return compute_fingerprint({**identity, "settings": _drop_free_settings(identity["settings"])})
+
+
+def _drop_free_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Leave out how a machine does the work, which does not decide what comes out."""
+    if "loop" not in settings:
+        return settings
+    kept = {name: value for name, value in settings["loop"].items() if name not in LoopSettings.FREE}
+    return {**settings, "loop": kept}
 
 
 def read_finished_metrics(folder: Path) -> dict[str, Any] | None:
@@ -77,14 +126,26 @@ def read_finished_metrics(folder: Path) -> dict[str, Any] | None:
 def finish_run_folder(
     folder: Path, *, model: PreTrainedModel, scheme: KmerScheme, metrics: dict[str, Any]
 ) -> None:
-    """Put the model and its tokenizer at the root of the folder, write the metrics, drop the checkpoints."""
-    save_model_folder(folder / "model.finished", model=model, scheme=scheme)
-    for file in (folder / "model.finished").iterdir():
-        os.replace(file, folder / file.name)
-    (folder / "model.finished").rmdir()
-    write_json(folder / "metrics.json", metrics)
-    for checkpoint in [*folder.glob("checkpoint-*"), folder / "best"]:
-        shutil.rmtree(checkpoint, ignore_errors=True)
+    """Put the model and its tokenizer at the root of the folder, write the metrics, drop the checkpoints.
+
+    Every process calls it; the main one writes.
+    """
+
+    def finish() -> None:
+        save_model_folder(folder / "model.finished", model=model, scheme=scheme)
+        for file in (folder / "model.finished").iterdir():
+            os.replace(file, folder / file.name)
+        (folder / "model.finished").rmdir()
+        if (folder / "training_log.jsonl").is_file():
+            best_step = metrics.get("best_step")
+            plot_loss_curve(folder / "training_log.jsonl", folder / "loss_curve.png", best_step=best_step)
+        write_json(folder / "metrics.json", metrics)
+        for checkpoint in [*folder.glob("checkpoint-*"), *folder.glob("best-*")]:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+        for name in (MICRO_BATCH_NAME, BAD_BATCH_NAME):
+            (folder / name).unlink(missing_ok=True)
+
+    get_ranks().on_main(finish)
 
 
 def save_model_folder(folder: Path, *, model: PreTrainedModel, scheme: KmerScheme) -> None:
@@ -118,6 +179,7 @@ def compute_model_sha256(folder: Path) -> str:
 
 def _describe_difference(known: dict[str, Any], identity: dict[str, Any]) -> str:
     """Name the first setting that differs, with both values."""
+    identity = {**identity, "settings": _drop_free_settings(identity["settings"])}
     before, now = _flatten(known), _flatten(identity)
     for name in now:
         if before.get(name) != now[name]:

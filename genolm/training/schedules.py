@@ -93,6 +93,11 @@ class PhasedSchedule:
         """Steps of all phases together."""
         return self.steps_per_epoch * sum(phase.epochs for phase in self.phases)
 
+    @property
+    def has_frozen_groups(self) -> bool:
+        """Say whether some layer groups do not learn at some steps."""
+        return self.frozen_groups > 0 or any(phase.trained_groups for phase in self.phases)
+
     def compute_rates(self, step: int, *, num_groups: int) -> list[GroupRate]:
         """Return the rate of each layer group, input first."""
         for phase in self.phases:

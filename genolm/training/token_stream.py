@@ -7,6 +7,7 @@ lanes (the rows of a batch), along which the hidden state is carried. No token c
 Any batch is computed from its step number alone: tokens are gathered from the base codes when needed.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -14,12 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from genolm.alphabet import COMPLEMENT_OF_CODE, UNKNOWN_CODE
 from genolm.errors import DataError, SettingsError
 from genolm.tokenization.scheme import CLS_ID, NUM_SPECIAL_TOKENS, SEP_ID, UNK_ID, KmerScheme
 from genolm.training.chance import build_generator
+from genolm.training.micro_batches import StepInput
 
 IGNORED_LABEL = -100
 
@@ -46,14 +47,6 @@ class TokenStreamSettings:
             )
 
 
-class StreamBatch(NamedTuple):
-    """One step of the stream: `shift_labels[b, t]` follows `input_ids[b, t]`; -100 where no new base does."""
-
-    input_ids: Tensor  # int64 [lanes, tokens]
-    shift_labels: Tensor  # int64 [lanes, tokens]
-    starts_epoch: bool  # the carried state must be dropped
-
-
 class _Epoch(NamedTuple):
     starts_bp: np.ndarray  # int64 [documents], in the order of the visit
     lengths_bp: np.ndarray  # int64 [documents]
@@ -73,6 +66,7 @@ class TokenStream:
         scheme: KmerScheme,
         settings: TokenStreamSettings,
         seed: int,
+        locate: Callable[[Sequence[int]], list[str]] | None = None,
     ) -> None:
         """Lay out a corpus.
 
@@ -82,11 +76,13 @@ class TokenStream:
             scheme: how bases become tokens.
             settings: the layout.
             seed: of the order, the reading phase and the step lengths.
+            locate: says where in their genomes positions of `codes` lie, for messages.
 
         Raises:
             DataError: the corpus is too short to fill the lanes.
         """
         self.codes, self.scheme, self.settings, self.seed = codes, scheme, settings, seed
+        self.locate_positions = locate or (lambda positions: [f"base {position}" for position in positions])
         self.document_starts, self.document_lengths = cut_documents(
             row_starts, settings.document_bp, scheme.k
         )
@@ -106,19 +102,47 @@ class TokenStream:
             epoch += 1
         return epoch, step
 
-    def build_batch(self, step: int) -> StreamBatch:
-        """Return the batch of a step."""
+    def count_rows(self, step: int) -> int:
+        """Return the number of lanes."""
+        return self.settings.lanes
+
+    def build_input(self, step: int, rows: slice) -> StepInput:
+        """Return the input of some lanes at a step: `shift_labels[b, t]` follows `input_ids[b, t]`, and is
+        -100 where no new base does; both are int64 [lanes, tokens]."""
         epoch_number, step_in_epoch = self.locate(step)
         epoch = self._epoch(epoch_number)
         first, last = epoch.step_edges[step_in_epoch : step_in_epoch + 2]
-        lane_starts = np.arange(self.settings.lanes, dtype=np.int64) * self._lane_tokens(epoch.token_ends)
-        ids = self._gather(epoch, lane_starts[:, None] + np.arange(first, last + 1))
+        ids = self._gather(epoch, self._find_lanes(epoch, rows)[:, None] + np.arange(first, last + 1))
         labels = np.where(
             (ids[:, :-1] >= NUM_SPECIAL_TOKENS) & (ids[:, 1:] >= NUM_SPECIAL_TOKENS),
             ids[:, 1:],
             IGNORED_LABEL,
         )
-        return StreamBatch(torch.from_numpy(ids[:, :-1].copy()), torch.from_numpy(labels), step_in_epoch == 0)
+        inputs = {
+            "input_ids": torch.from_numpy(ids[:, :-1].copy()),
+            "shift_labels": torch.from_numpy(labels),
+        }
+        weight = int((labels != IGNORED_LABEL).sum())
+        return StepInput(inputs, labels.size, weight, keeps_carry=step_in_epoch > 0)
+
+    def build_largest(self, num_rows: int) -> StepInput:
+        """Return the input of the longest step of the first epoch, for so many lanes."""
+        longest = int(np.diff(self._epoch(0).step_edges).argmax())
+        step_input = self.build_input(longest, slice(0, min(num_rows, self.settings.lanes)))
+        return step_input._replace(keeps_carry=False)
+
+    def name_rows(self, step: int, rows: slice) -> list[str]:
+        """Return where the document begins that each lane reads at a step."""
+        epoch_number, step_in_epoch = self.locate(step)
+        epoch = self._epoch(epoch_number)
+        positions = self._find_lanes(epoch, rows) + epoch.step_edges[step_in_epoch]
+        documents = np.searchsorted(epoch.token_ends, positions, side="right")
+        return self.locate_positions(epoch.starts_bp[documents].tolist())
+
+    def _find_lanes(self, epoch: _Epoch, rows: slice) -> np.ndarray:
+        """Return where each of the lanes starts in the stream, int64 [lanes]."""
+        lanes = np.arange(self.settings.lanes, dtype=np.int64)[rows]
+        return lanes * self._lane_tokens(epoch.token_ends)
 
     def _build_ends(self, lengths_bp: np.ndarray) -> np.ndarray:
         return np.cumsum((lengths_bp - self.scheme.k) // self.scheme.stride + 1 + 2)

@@ -247,7 +247,7 @@ def test_two_genomes_of_one_name_are_refused(place, refuse):
 def test_words_that_make_no_command_get_the_usage(monkeypatch, capsys):
     for words, message in (
         (["ulmfitt"], "No such command 'ulmfitt'"),
-        (["finetune", "--output", "new"], "Missing option '--data'"),
+        (["ulmfit", "--genome", "good.fa", "--output", "new"], "Missing option '--data'"),
         (["predict", "a.fa", "--model", "m", "--batch-size", "0"], "--batch-size"),
         (["predict", "a.fa", "--modle", "m"], "No such option: --modle"),
     ):

@@ -45,6 +45,7 @@ TINY = ["--recipe", "quickstart_debug"]
 TINY += [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
 MODEL_FILES = {
     "config.json",
+    "loss_curve.png",
     "metrics.json",
     "model.safetensors",
     "modeling_awd_lstm.py",

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from genolm.corpus.bases import load_corpus_bases, read_corpus_info
+from genolm.alphabet import decode_bases
+from genolm.corpus.bases import load_corpus_bases, locate_bases, read_corpus_info
 from genolm.corpus.build import build_corpus
 from genolm.corpus.settings import CorpusSettings
 from genolm.errors import RunFolderError
@@ -68,3 +69,16 @@ def test_bases_that_do_not_fit_the_rows(corpus, length_bp):
         RunFolderError, match=rf"{length_bp or 0} bp in bases-train\.u8, 59299 bp in the rows"
     ):
         load_corpus_bases(corpus, "train")
+
+
+def test_a_base_is_found_again_in_its_genome(corpus, small_genome):
+    bases = load_corpus_bases(corpus, "train")
+    positions = [0, 9_999, 10_000, 39_298, 39_299, 59_298]
+    places = locate_bases(corpus, "train", positions)
+    assert places == [
+        f"small {place}"
+        for place in ("contig_a:0", "contig_a:9999", "contig_a:10700", "contig_a:39999", "contig_b:0")
+    ] + ["small contig_b:19999"]
+    for position, place in zip(positions, places, strict=True):
+        contig, start = place.split()[1].split(":")
+        assert small_genome.sequences[contig][int(start)].upper() == decode_bases(bases.codes[[position]])

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import make_dna
+from made_up_dna import make_dna
 from small_corpora import cut, make_vectors
 
 from genolm.embeddings import features

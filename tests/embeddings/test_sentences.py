@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from conftest import make_dna
+from made_up_dna import make_dna
 from small_corpora import complement, cut, make_bases
 
 from genolm.embeddings.sentences import SentencePlan, SentenceReader, WordStream, plan_sentences

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_dna
 from gensim.models.word2vec import Word2Vec
+from made_up_dna import make_dna
 from small_corpora import complement, make_bases
 
 import genolm

@@ -127,6 +127,7 @@ def test_the_run_folder_is_a_model_folder(pretrained):
     folder, _ = pretrained
     assert {file.name for file in folder.iterdir()} == {
         "config.json",
+        "loss_curve.png",
         "metrics.json",
         "model.safetensors",
         "modeling_awd_lstm.py",

@@ -1,13 +1,17 @@
 import json
 import logging
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from genolm.errors import StorageError
 from genolm.files import read_json
 from genolm.training.checkpoints import (
+    NO_BEST,
     find_checkpoint,
     find_damage,
     list_checkpoints,
@@ -15,6 +19,8 @@ from genolm.training.checkpoints import (
     load_parameters,
     rotate_checkpoints,
     save_checkpoint,
+    set_aside_checkpoints,
+    take_snapshot,
 )
 
 CARRY = (
@@ -35,12 +41,19 @@ def take_step(model: nn.Module, optimizer: torch.optim.Optimizer, *, seed: int =
     optimizer.zero_grad()
 
 
-def save(run_folder: Path, step: int, *, model=None, optimizer=None, carry=CARRY) -> Path:
+def save(run_folder: Path, step: int, *, model=None, optimizer=None, carry=CARRY, best_step=NO_BEST) -> Path:
     if model is None:
         model, optimizer = build_parts(step)
         take_step(model, optimizer)
     folder = run_folder / f"checkpoint-{step}"
-    save_checkpoint(folder, model=model, optimizer=optimizer, carry=carry, state={"step": step, "best": 0.5})
+    snapshot = take_snapshot(model, optimizer=optimizer, carry=carry)
+    save_checkpoint(folder, snapshot, state={"step": step, "best_step": best_step})
+    return folder
+
+
+def save_best(run_folder: Path, step: int) -> Path:
+    folder = run_folder / f"best-{step}"
+    save_checkpoint(folder, take_snapshot(build_parts(step)[0]), state={"step": step})
     return folder
 
 
@@ -56,8 +69,8 @@ def test_a_checkpoint_gives_back_weights_optimizer_carry_and_state(tmp_path):
     save(tmp_path, 7, model=model, optimizer=optimizer)
     other, other_optimizer = build_parts(9)
     found = find_checkpoint(tmp_path)
-    carry, state = load_checkpoint(found, model=other, optimizer=other_optimizer)
-    assert (found.step, state) == (7, {"step": 7, "best": 0.5})
+    carry = load_checkpoint(found, model=other, optimizer=other_optimizer, carry_rows=slice(0, 2))
+    assert (found.step, found.state) == (7, {"step": 7, "best_step": NO_BEST})
     for layer, expected in zip(carry, CARRY, strict=True):
         assert all(torch.equal(part, known) for part, known in zip(layer, expected, strict=True))
     for step in range(3):  # the same weights and the same moments: the same way on
@@ -73,7 +86,8 @@ def test_parameters_that_never_learned_have_no_moments_and_get_none(tmp_path):
     take_step(model, optimizer)
     save(tmp_path, 1, model=model, optimizer=optimizer, carry=None)
     other, other_optimizer = build_parts(1)
-    carry, _ = load_checkpoint(find_checkpoint(tmp_path), model=other, optimizer=other_optimizer)
+    found = find_checkpoint(tmp_path)
+    carry = load_checkpoint(found, model=other, optimizer=other_optimizer, carry_rows=slice(0, 2))
     assert carry is None
     assert set(other_optimizer.state) == set(other[1].parameters())
 
@@ -93,10 +107,10 @@ def test_a_checkpoint_holds_no_pickle_and_a_checksum_of_each_file(tmp_path):
 
 def test_the_best_weights_are_saved_without_optimizer_and_load_alone(tmp_path):
     model, _ = build_parts(0)
-    save_checkpoint(tmp_path / "best", model=model, optimizer=None, carry=None, state={"step": 1})
-    assert not (tmp_path / "best" / "optimizer.safetensors").exists()
+    save_checkpoint(tmp_path / "best-1", take_snapshot(model), state={"step": 1})
+    assert not (tmp_path / "best-1" / "optimizer.safetensors").exists()
     other, _ = build_parts(1)
-    load_parameters(tmp_path / "best", other)
+    load_parameters(tmp_path / "best-1", other)
     assert torch.equal(other[1].weight, model[1].weight)
 
 
@@ -170,12 +184,10 @@ def test_rotation_keeps_the_newest_and_touches_nothing_else(tmp_path):
     for step in (5, 10, 100, 20):
         save(tmp_path, step)
     (tmp_path / "checkpoint-notes").mkdir()
-    (tmp_path / "best").mkdir()
     rotate_checkpoints(tmp_path, keep=2)
     assert [step for step, _ in list_checkpoints(tmp_path)] == [20, 100]
     rotate_checkpoints(tmp_path, keep=5)
     assert sorted(each.name for each in tmp_path.iterdir()) == [
-        "best",
         "checkpoint-100",
         "checkpoint-20",
         "checkpoint-notes",
@@ -187,7 +199,7 @@ def test_a_save_that_fails_leaves_the_older_checkpoint_whole(tmp_path):
     before = json.loads((folder / "manifest.json").read_text())
     model, optimizer = build_parts(1)
     with pytest.raises(TypeError, match="not JSON serializable"):
-        save_checkpoint(folder, model=model, optimizer=optimizer, carry=None, state={"step": object()})
+        save_checkpoint(folder, take_snapshot(model, optimizer=optimizer), state={"step": object()})
     assert find_damage(folder) is None
     assert json.loads((folder / "manifest.json").read_text()) == before
     assert [each.name for each in tmp_path.iterdir()] == ["checkpoint-4"]
@@ -197,4 +209,71 @@ def test_left_overs_of_a_killed_save_are_no_checkpoint_and_are_removed(tmp_path)
     (tmp_path / ".tmp-checkpoint-4-0123abcd").mkdir()
     assert find_checkpoint(tmp_path) is None
     save(tmp_path, 4)
+    assert [each.name for each in tmp_path.iterdir()] == ["checkpoint-4"]
+
+
+def test_each_process_takes_its_rows_of_the_carried_state(tmp_path):
+    lanes = torch.arange(24.0).reshape(1, 8, 3)
+    save(tmp_path, 1, carry=((lanes, lanes + 100),))
+    model, optimizer = build_parts(1)
+    checkpoint = find_checkpoint(tmp_path)
+    carry = load_checkpoint(checkpoint, model=model, optimizer=optimizer, carry_rows=slice(3, 6))
+    assert [part.tolist() for part in carry[0]] == [lanes[:, 3:6].tolist(), (lanes + 100)[:, 3:6].tolist()]
+
+
+def test_best_weights_stay_as_long_as_a_checkpoint_names_them(tmp_path):
+    for step in (4, 8, 12, 16):
+        save_best(tmp_path, step)
+    for step, best_step in ((5, 4), (10, 8), (15, 8)):
+        save(tmp_path, step, best_step=best_step)
+    rotate_checkpoints(tmp_path, keep=2)
+    names = sorted(each.name for each in tmp_path.iterdir())
+    assert names == ["best-12", "best-16", "best-8", "checkpoint-10", "checkpoint-15"], "later ones stay too"
+    save(tmp_path, 20, best_step=16)
+    rotate_checkpoints(tmp_path, keep=1)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["best-16", "checkpoint-20"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: flip_bit(folder / "model.safetensors"), "model.safetensors does not have its sha256"),
+        (empty_folder, "no manifest.json"),
+        (lambda folder: folder.rename(folder.with_name("gone")), "it is missing"),
+    ],
+)
+def test_a_checkpoint_whose_best_weights_are_damaged_is_skipped(damage, message, tmp_path, caplog):
+    save_best(tmp_path, 4)
+    newest_best = save_best(tmp_path, 8)
+    save(tmp_path, 5, best_step=4)
+    save(tmp_path, 10, best_step=8)
+    damage(newest_best)
+    assert find_checkpoint(tmp_path).step == 5
+    assert caplog.messages == [f"checkpoint-10 is damaged (its best weights, best-8: {message}): skipped"]
+
+
+def test_checkpoints_that_were_set_aside_do_not_push_good_ones_out(tmp_path):
+    save(tmp_path, 5)
+    flip_bit(save(tmp_path, 10) / "model.safetensors")
+    set_aside_checkpoints(tmp_path, after_step=5)
+    save(tmp_path, 8)
+    rotate_checkpoints(tmp_path, keep=1)
+    names = sorted(each.name for each in tmp_path.iterdir())
+    assert names == ["checkpoint-10.damaged", "checkpoint-8"]
+    set_aside_checkpoints(tmp_path, after_step=0)
+    flip_bit(save(tmp_path, 10) / "model.safetensors")
+    set_aside_checkpoints(tmp_path, after_step=0)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "checkpoint-10.damaged",
+        "checkpoint-8.damaged",
+    ]
+
+
+def test_a_disk_without_room_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    save(tmp_path, 4)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
+    with pytest.raises(
+        StorageError, match=r"0.0 MB free on the disk of .*; expected 1.0 MB for checkpoint-8"
+    ):
+        save(tmp_path, 8)
     assert [each.name for each in tmp_path.iterdir()] == ["checkpoint-4"]

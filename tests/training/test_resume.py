@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ import genolm.training.loop as loop
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM, AwdLstmForSequenceClassification
 from genolm.progress import Reporter
 from genolm.tokenization.scheme import KmerScheme
-from genolm.training.loop import LoopSettings, StepInput, TrainingJob, TrainingOutcome, run_training
+from genolm.training.job import LoopSettings, TrainingJob, TrainingOutcome
+from genolm.training.loop import run_training
+from genolm.training.micro_batches import Batches, StepInput
 from genolm.training.schedules import PhasedSchedule, PhaseSettings
 from genolm.training.sequence_batches import SequenceBatches
 from genolm.training.token_stream import TokenStream, TokenStreamSettings
@@ -46,18 +49,13 @@ def build_lm_job() -> tuple[nn.Module, TrainingJob]:
         settings=TokenStreamSettings(lanes=3, bptt_tokens=20, document_bp=100),
         seed=1,
     )
-    starts = [step for step in range(NUM_STEPS) if stream.build_batch(step).starts_epoch]
+    starts = [step for step in range(NUM_STEPS) if not stream.build_input(step, slice(0, 3)).keeps_carry]
     assert 1 < len(starts) < NUM_STEPS - 2, "some steps carry the state on, and some drop it"
 
-    def build_input(step: int) -> StepInput:
-        batch = stream.build_batch(step)
-        inputs = {"input_ids": batch.input_ids, "shift_labels": batch.shift_labels}
-        return StepInput(inputs, batch.input_ids.numel(), keeps_carry=not batch.starts_epoch)
-
-    held_out = stream.build_batch(0)
+    held_out = stream.build_input(0, slice(0, 3)).inputs
 
     def evaluate(model: nn.Module) -> dict[str, float]:
-        return {"loss": model(held_out.input_ids, shift_labels=held_out.shift_labels).loss.item()}
+        return {"loss": model(**held_out).loss.item()}
 
     schedule = PhasedSchedule(
         (PhaseSettings(epochs=1, learning_rate=0.02),), NUM_STEPS, "one_cycle", group_factor=1.0
@@ -66,7 +64,7 @@ def build_lm_job() -> tuple[nn.Module, TrainingJob]:
     model = AwdLstmForCausalLM(AwdLstmConfig(**CONFIG))
     return model, TrainingJob(
         title="lm",
-        build_input=build_input,
+        batches=stream,
         schedule=schedule,
         evaluate=evaluate,
         monitor="loss",
@@ -90,7 +88,7 @@ def build_classifier_job() -> tuple[nn.Module, TrainingJob]:
         PhaseSettings(epochs=1, learning_rate=0.02, trained_groups=3),
         PhaseSettings(epochs=2, learning_rate=0.05),
     )
-    held_out = batches.build_input(0).inputs
+    held_out = batches.build_input(0, slice(0, 4)).inputs
 
     def evaluate(model: nn.Module) -> dict[str, float]:
         return {"loss": model(**held_out).loss.item()}
@@ -99,7 +97,7 @@ def build_classifier_job() -> tuple[nn.Module, TrainingJob]:
     model = AwdLstmForSequenceClassification(AwdLstmConfig(**CONFIG))
     return model, TrainingJob(
         title="classifier",
-        build_input=batches.build_input,
+        batches=batches,
         schedule=PhasedSchedule(phases, batches.steps_per_epoch, "slanted_triangular", group_factor=2.6),
         evaluate=evaluate,
         monitor="loss",
@@ -107,6 +105,20 @@ def build_classifier_job() -> tuple[nn.Module, TrainingJob]:
         eval_every_steps=3,
         patience=0,
     )
+
+
+class WatchedBatches:
+    """Calls `on_step` before the input of each step is made."""
+
+    def __init__(self, batches: Batches, on_step: OnStep) -> None:
+        self.batches, self.on_step = batches, on_step
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.batches, name)
+
+    def build_input(self, step: int, rows: slice) -> StepInput:
+        self.on_step(step)
+        return self.batches.build_input(step, rows)
 
 
 JOBS = {"lm": build_lm_job, "classifier": build_classifier_job}
@@ -118,13 +130,7 @@ def run(
 ) -> tuple[TrainingOutcome, dict[str, Tensor]]:
     """Run a job in a folder, or go on with it; `on_step` is called before each step."""
     model, job = JOBS[name]()
-    build_input = job.build_input
-
-    def watched_input(step: int) -> StepInput:
-        on_step(step)
-        return build_input(step)
-
-    object.__setattr__(job, "build_input", watched_input)
+    job = replace(job, batches=WatchedBatches(job.batches, on_step))
     folder.mkdir(exist_ok=True)
     outcome = run_training(
         job,
@@ -152,7 +158,7 @@ def break_off_at(step: int) -> OnStep:
 
 def read_log(folder: Path) -> list[dict]:
     records = [json.loads(line) for line in (folder / "training_log.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in record.items() if key != "units_per_s"} for record in records]
+    return [{key: value for key, value in record.items() if key != "speed"} for record in records]
 
 
 def assert_same_end(found: tuple, expected: tuple) -> None:
@@ -215,13 +221,13 @@ def test_broken_off_again_and_again(name, uninterrupted, tmp_path):
 def test_broken_off_around_any_save(name, index, after_writing, uninterrupted, tmp_path, monkeypatch):
     saves, save_checkpoint = [], loop.save_checkpoint
 
-    def broken_save(folder: Path, **parts) -> None:
+    def broken_save(folder: Path, *parts, **more) -> None:
         saves.append(folder.name)
         if len(saves) <= index:
-            save_checkpoint(folder, **parts)
+            save_checkpoint(folder, *parts, **more)
             return
         if after_writing:
-            save_checkpoint(folder, **parts)
+            save_checkpoint(folder, *parts, **more)
         raise BrokenOffError("broken off at a save")
 
     with monkeypatch.context() as patch:

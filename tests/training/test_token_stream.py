@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ from genolm.alphabet import encode_bases
 from genolm.errors import DataError, SettingsError
 from genolm.tokenization.encoder import encode_sequence
 from genolm.tokenization.scheme import CLS_ID, NUM_SPECIAL_TOKENS, SEP_ID, KmerScheme
+from genolm.training.micro_batches import StepInput
 from genolm.training.token_stream import IGNORED_LABEL, TokenStream, TokenStreamSettings, cut_documents
 
 COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
@@ -38,16 +40,23 @@ def build_stream(scheme: KmerScheme = STRIDE_1, *, seed: int = 0, **changes) -> 
     )
 
 
+def build_whole(stream: TokenStream, step: int) -> StepInput:
+    return stream.build_input(step, slice(0, stream.count_rows(step)))
+
+
 def read_epoch(stream: TokenStream, epoch: int = 0) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Return inputs and labels of one epoch, [lanes, tokens], and the length of each step."""
     batches, step = [], 0
     while (place := stream.locate(step))[0] <= epoch:
         if place[0] == epoch:
-            batches.append(stream.build_batch(step))
+            batches.append(build_whole(stream, step))
         step += 1
-    inputs, labels = (torch.cat([batch[part] for batch in batches], dim=1).numpy() for part in (0, 1))
-    assert [batch.starts_epoch for batch in batches] == [True] + [False] * (len(batches) - 1)
-    return inputs, labels, [batch.input_ids.shape[1] for batch in batches]
+    inputs, labels = (
+        torch.cat([batch.inputs[name] for batch in batches], dim=1).numpy()
+        for name in ("input_ids", "shift_labels")
+    )
+    assert [batch.keeps_carry for batch in batches] == [False] + [True] * (len(batches) - 1)
+    return inputs, labels, [batch.inputs["input_ids"].shape[1] for batch in batches]
 
 
 def cut_text(scheme: KmerScheme) -> list[str]:
@@ -137,13 +146,45 @@ def test_the_last_label_of_a_lane_is_the_first_token_behind_its_inputs():
 def test_a_batch_is_a_function_of_its_step_number_alone():
     stream = build_stream(lanes=4)
     steps = list(range(80))
-    expected = [stream.build_batch(step) for step in steps]
+    expected = [build_whole(stream, step) for step in steps]
     assert stream.locate(79)[0] >= 2, "several epochs"
     for step in np.random.default_rng(0).permutation(steps):
-        found = build_stream(lanes=4).build_batch(int(step))
-        assert torch.equal(found.input_ids, expected[step].input_ids)
-        assert torch.equal(found.shift_labels, expected[step].shift_labels)
-        assert found.starts_epoch == expected[step].starts_epoch
+        found = build_whole(build_stream(lanes=4), int(step))
+        assert_equal_inputs(found, expected[step])
+
+
+def assert_equal_inputs(found: StepInput, expected: StepInput) -> None:
+    assert found.inputs.keys() == expected.inputs.keys()
+    for name, tensor in expected.inputs.items():
+        assert torch.equal(found.inputs[name], tensor), name
+    assert found[1:] == expected[1:]
+
+
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(1, 3), slice(3, 7)])
+def test_some_lanes_of_a_step_are_those_of_the_whole_step(rows):
+    stream = build_stream(lanes=7)
+    for step in (0, 3, 30):
+        whole, part = build_whole(stream, step), stream.build_input(step, rows)
+        for name, tensor in whole.inputs.items():
+            assert torch.equal(part.inputs[name], tensor[rows])
+        assert part.weight == (part.inputs["shift_labels"] != IGNORED_LABEL).sum()
+        assert part.tokens == part.inputs["input_ids"].numel()
+    assert whole.weight == sum(stream.build_input(30, slice(lane, lane + 1)).weight for lane in range(7))
+
+
+def test_the_largest_input_is_as_long_as_the_longest_step_of_the_first_epoch():
+    stream = build_stream(lanes=4)
+    largest = stream.build_largest(2)
+    assert largest.inputs["input_ids"].shape == (2, max(read_epoch(stream)[2]))
+    assert not largest.keeps_carry
+
+
+def test_a_lane_is_named_by_the_document_it_reads():
+    stream = build_stream(lanes=3)
+    starts, _ = cut_documents(np.cumsum((0, *ROW_LENGTHS)), DOCUMENT_BP, STRIDE_1.k)
+    names = stream.name_rows(5, slice(0, 3))
+    assert len(set(names)) == 3
+    assert all(int(re.fullmatch(r"base (\d+)", name)[1]) in starts for name in names)
 
 
 def test_fixed_steps_have_the_length_asked_for():
@@ -162,9 +203,9 @@ def test_varied_steps_lie_around_the_length_asked_for():
 
 
 def test_tokens_are_integers_of_torch():
-    batch = build_stream(lanes=2).build_batch(0)
-    assert batch.input_ids.dtype == batch.shift_labels.dtype == torch.int64
-    assert batch.input_ids.is_contiguous()
+    inputs = build_whole(build_stream(lanes=2), 0).inputs
+    assert inputs["input_ids"].dtype == inputs["shift_labels"].dtype == torch.int64
+    assert inputs["input_ids"].is_contiguous()
 
 
 def test_documents_of_hand_made_rows():

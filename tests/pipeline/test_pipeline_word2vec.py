@@ -10,7 +10,8 @@ from safetensors.numpy import load_file
 from genolm.embeddings.features import build_embedding_matrix
 from genolm.embeddings.vectors import load_vectors
 from genolm.errors import RunFolderError, SettingsError
-from genolm.pipeline import load_recipe, run_pipeline
+from genolm.pipeline.recipe import load_recipe
+from genolm.pipeline.run import run_pipeline
 from genolm.tokenization.scheme import KmerScheme
 
 NAMES = ["from scratch", "word2vec", "genome LM", "genome LM + domain LM"]

@@ -1,0 +1,142 @@
+"""What stands beside the networks in a pipeline's report: controls of the classifiers, and a Markov model."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from genolm.corpus.bases import load_corpus_bases, read_corpus_info
+from genolm.corpus.labeled import LabeledData
+from genolm.embeddings.features import compute_embedding_profiles
+from genolm.embeddings.vectors import KmerVectors
+from genolm.errors import RunFolderError
+from genolm.evaluation.controls import LabeledSplit, fit_controls, fit_feature_control
+from genolm.evaluation.markov import compute_markov_bits, fit_markov, select_markov_order
+from genolm.evaluation.report import ClassifierRow, LanguageModelRow
+from genolm.files import compute_fingerprint, read_json, write_json
+from genolm.metrics import compute_classification_report
+from genolm.progress import Reporter
+from genolm.tokenization.scheme import KmerScheme
+from genolm.training.lm_score import cut_windows
+
+CONTROL_NAMES = {
+    "gc": "control: GC fraction",
+    "kmer": "control: k-mers",
+    "position": "control: positions",
+    "kmer_position": "control: k-mers + positions",
+}
+
+
+def score_markov(
+    corpus: Path, path: Path, *, scheme: KmerScheme, window_bp: int, reporter: Reporter
+) -> LanguageModelRow:
+    """Return the best Markov model, scored on the language model's windows; it is kept in the file `path`."""
+    key = compute_fingerprint([read_corpus_info(corpus)["splits"], window_bp, scheme.name])
+
+    def compute() -> dict[str, Any]:
+        pieces = {
+            split: cut_windows(
+                load_corpus_bases(corpus, split),
+                window_bp=window_bp,
+                min_bp=scheme.k + 1,
+            )
+            for split in ("validation", "test")
+        }
+        train = list(load_corpus_bases(corpus, "train").iter_pieces())
+        order = select_markov_order(train, pieces["validation"]).order
+        model = fit_markov(train, order=order)
+        bits = {
+            split: compute_markov_bits(model, windows, context_bp=scheme.k).bits_per_base
+            for split, windows in pieces.items()
+        }
+        return {"order": order, **bits}
+
+    value = _compute_once(path, key, compute, title="Markov models", reporter=reporter)
+    return LanguageModelRow(
+        name=f"Markov model of order {value['order']}",
+        validation_bits_per_base=value["validation"],
+        test_bits_per_base=value["test"],
+    )
+
+
+def fit_data_controls(
+    data: LabeledData, path: Path, *, reporter: Reporter | None = None
+) -> list[ClassifierRow]:
+    """Return the rows of the controls on data with all three splits; they are kept in the file `path`."""
+    splits = [
+        LabeledSplit(part.sequences, part.labels)
+        for part in map(data.select, ("train", "validation", "test"))
+    ]
+    key = compute_fingerprint([[part.sequences, part.labels.tolist()] for part in splits])
+
+    def compute() -> list[dict[str, Any]]:
+        return [
+            {
+                "name": CONTROL_NAMES[control.name],
+                "description": control.description,
+                "settings": control.settings,
+                "validation": compute_classification_report(splits[1].labels, control.validation_scores),
+                "test": compute_classification_report(splits[2].labels, control.test_scores),
+            }
+            for control in fit_controls(*splits, seed=0)
+        ]
+
+    rows = _compute_once(path, key, compute, title="controls", reporter=reporter or Reporter())
+    return [
+        ClassifierRow(name=row["name"], is_control=True, validation=row["validation"], test=row["test"])
+        for row in rows
+    ]
+
+
+def fit_vector_control(
+    data: LabeledData, vectors: KmerVectors, path: Path, *, reporter: Reporter | None = None
+) -> ClassifierRow:
+    """Return the row of a linear classifier on mean vectors; it is kept in the file `path`."""
+    train, validation, test = (
+        LabeledSplit(part.sequences, part.labels)
+        for part in map(data.select, ("train", "validation", "test"))
+    )
+    key = compute_fingerprint(
+        [[part.sequences, part.labels.tolist()] for part in (train, validation, test)]
+        + [vectors.words, vectors.vectors.tolist()]
+    )
+
+    def compute() -> dict[str, Any]:
+        from scipy.sparse import csr_matrix
+
+        control = fit_feature_control(
+            "word2vec",
+            "the mean word2vec vector of the k-mers",
+            lambda sequences: csr_matrix(compute_embedding_profiles(sequences, vectors)),
+            train=train,
+            validation=validation,
+            test=test,
+            seed=0,
+        )
+        return {
+            "settings": control.settings,
+            "validation": compute_classification_report(validation.labels, control.validation_scores),
+            "test": compute_classification_report(test.labels, control.test_scores),
+        }
+
+    row = _compute_once(path, key, compute, title="word2vec control", reporter=reporter or Reporter())
+    return ClassifierRow(
+        name="control: mean word2vec vector", is_control=True, validation=row["validation"], test=row["test"]
+    )
+
+
+def _compute_once(path: Path, key: str, compute: Callable[[], Any], *, title: str, reporter: Reporter) -> Any:
+    """Return the value kept in a JSON file under the same key; else compute it and keep it."""
+    if path.is_file():
+        kept = read_json(path)
+        if kept["key"] == key:
+            return kept["value"]
+        raise RunFolderError(
+            found=f"another run in {path.parent} ({path.name} is of other data or settings)",
+            expected="an empty folder, or the same command again to go on",
+            remedy="choose another --output, or remove the folder",
+        )
+    with reporter.task(title, total=1) as task:
+        value = compute()
+        task.update(1)
+    write_json(path, {"key": key, "value": value})
+    return value

@@ -1,0 +1,121 @@
+"""What a pipeline is made of: the recipe, and one run of it in a folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from genolm.config import build_settings, find_recipe, read_recipe
+from genolm.corpus.labeled import ColumnNames
+from genolm.corpus.settings import CorpusSettings
+from genolm.embeddings.word2vec import Word2VecSettings
+from genolm.errors import SettingsError
+from genolm.progress import Reporter
+from genolm.tokenization.scheme import KmerScheme
+from genolm.training.adaptation import AdaptSettings
+from genolm.training.causal_lm import PretrainCausalSettings
+from genolm.training.classifier import FinetuneSettings
+from genolm.training.ranks import Ranks, get_ranks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides a pipeline's result."""
+
+    genomes: tuple[str, ...]  # FASTA files, or builtin: names
+    data: str  # labeled sequences: a file, or a builtin: name
+    tokenizer: str  # scheme, such as kmer_k3_s1
+    seed: int = 0
+    columns: ColumnNames = field(default_factory=ColumnNames)
+    corpus: CorpusSettings = field(default_factory=CorpusSettings)
+    word2vec: Word2VecSettings | None = None  # train vectors on the corpus, and try them as a start
+    embeddings: str = ""  # or folder of vectors that are there already
+    pretrain: PretrainCausalSettings = field(default_factory=PretrainCausalSettings)
+    adapt: AdaptSettings = field(default_factory=AdaptSettings)
+    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
+    scratch: FinetuneSettings = field(
+        default_factory=FinetuneSettings
+    )  # the same network from random weights
+
+    def __post_init__(self) -> None:
+        """Check what the parts cannot check for themselves."""
+        KmerScheme.parse(self.tokenizer)
+        if self.scratch.model != self.pretrain.model:
+            raise SettingsError(
+                found="scratch.model and pretrain.model that differ",
+                expected="the same network for the comparison",
+                remedy="give both the same size",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeRun:
+    """A recipe at work in a folder, on one process or several; each stage has a folder of its own in it."""
+
+    recipe: Recipe
+    name: str  # of the recipe, as a person writes it on the command line
+    folder: Path
+    reporter: Reporter
+    ranks: Ranks  # what is no training is the main process's work, and the others wait
+
+    @property
+    def scheme(self) -> KmerScheme:
+        """Return the recipe's way to cut sequences."""
+        return KmerScheme.parse(self.recipe.tokenizer)
+
+    @property
+    def corpus(self) -> Path:
+        """Return the folder of the genomes' corpus."""
+        return self.folder / "corpus"
+
+    @property
+    def genome_lm(self) -> Path:
+        """Return the folder of stage 1."""
+        return self.folder / "genome-lm"
+
+    @property
+    def domain_lm(self) -> Path:
+        """Return the folder of stage 2."""
+        return self.folder / "domain-lm"
+
+    @property
+    def vectors(self) -> Path:
+        """Return the folder of the word2vec vectors that are trained on the corpus."""
+        return self.folder / "word2vec"
+
+    def find_classifier(self, start: str) -> Path:
+        """Return the folder of stage 3 from a start: scratch, word2vec, genome-lm or domain-lm."""
+        return self.folder / f"classifier-{start}"
+
+
+def load_recipe(name: str, *, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe: a shipped name or a YAML file, with overrides such as `pretrain.tokens=1000000`.
+
+    Raises:
+        SettingsError: there is no such recipe, or a setting is not usable.
+    """
+    return build_settings(Recipe, read_recipe(name, overrides=overrides), where=find_recipe(name).name)
+
+
+def get_run_folder(name: str) -> Path:
+    """Return where the run of a recipe lies unless the user says otherwise.
+
+    >>> get_run_folder("recipes/mine.yaml").as_posix()
+    'runs/mine'
+    """
+    return Path("runs") / Path(name).stem
+
+
+def open_run(
+    recipe: Recipe, *, name: str, folder: Path | None = None, reporter: Reporter | None = None
+) -> RecipeRun:
+    """Return a run of a recipe; its folder is runs/RECIPE unless another one is given. Nothing is written.
+
+    With several processes, all of them must call this: it joins them.
+    """
+    return RecipeRun(
+        recipe=recipe,
+        name=name,
+        folder=folder or get_run_folder(name),
+        reporter=reporter or Reporter(),
+        ranks=get_ranks(),
+    )

@@ -1,0 +1,117 @@
+"""A whole pipeline from one recipe.
+
+Genomes become a corpus, the corpus a language model, adapted to the labeled sequences, then three classifiers
+(random weights, genome LM, genome LM + domain LM) and their controls. The classifier is chosen on validation.
+"""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+from genolm.corpus.labeled import LabeledData
+from genolm.embeddings.vectors import KmerVectors
+from genolm.evaluation.report import (
+    AblationReport,
+    ClassifierRow,
+    LanguageModelRow,
+    build_classifier_table,
+    build_language_model_table,
+    choose_network,
+    render_markdown,
+)
+from genolm.files import atomic_folder, write_json, write_text
+from genolm.pipeline.corpus_stage import build_recipe_corpus
+from genolm.pipeline.labeled_data import read_recipe_data
+from genolm.pipeline.recipe import Recipe, RecipeRun, open_run
+from genolm.pipeline.stages import (
+    START_TITLES,
+    fit_run_controls,
+    prepare_vectors,
+    score_recipe_markov,
+    train_classifier,
+    train_domain_lm,
+    train_genome_lm,
+)
+from genolm.progress import Reporter
+
+
+class PipelineResult(NamedTuple):
+    """What a pipeline ends with."""
+
+    report: AblationReport
+    model_folder: Path
+
+
+def run_pipeline(recipe: Recipe, output: Path, *, reporter: Reporter | None = None) -> PipelineResult:
+    """Run a recipe in `output`, going on where an earlier run of the same recipe stopped.
+
+    With several processes, all of them must call this; each gets the result.
+
+    Raises:
+        GenolmError: bad input, or a folder of another run.
+    """
+    run = open_run(recipe, name=output.name, folder=output, reporter=reporter)
+    data = read_recipe_data(run)
+    build_recipe_corpus(run, data)
+    language_models = _train_language_models(run, data)
+    vectors = prepare_vectors(run)
+    controls = fit_run_controls(run, data, run.folder, vectors=vectors)
+    networks = _train_classifiers(run, data, vectors)
+    rows = list(networks.values())
+    report = AblationReport(
+        classifiers=(*controls, *rows),
+        language_models=language_models,
+        chosen=choose_network(rows),
+        num_test=len(data.select("test")),
+    )
+    chosen = next(start for start, row in networks.items() if row.name == report.chosen)
+    model_folder = output / "model"
+    run.ranks.on_main(lambda: _publish(report, run.find_classifier(chosen), output, model_folder))
+    return PipelineResult(report, model_folder)
+
+
+def _train_language_models(run: RecipeRun, data: LabeledData) -> tuple[LanguageModelRow, ...]:
+    """Do stages 1 and 2; return the genome LM's score beside that of the best Markov model."""
+    markov = score_recipe_markov(run)
+    metrics = train_genome_lm(run)
+    train_domain_lm(run, data)
+    genome_lm = LanguageModelRow(
+        name="genome LM",
+        validation_bits_per_base=metrics["validation"]["bits_per_base"],
+        test_bits_per_base=metrics["test"]["bits_per_base"],
+    )
+    return (markov, genome_lm)
+
+
+def _train_classifiers(
+    run: RecipeRun, data: LabeledData, vectors: KmerVectors | None
+) -> dict[str, ClassifierRow]:
+    """Do stage 3 from each start: random weights, vectors, each language model; return their rows."""
+    pretrained = {"genome-lm": run.genome_lm, "domain-lm": run.domain_lm}
+    rows = {}
+    for start, title in START_TITLES.items():
+        if start == "word2vec" and vectors is None:
+            continue
+        metrics = train_classifier(
+            run,
+            data,
+            run.find_classifier(start),
+            pretrained=pretrained.get(start),
+            vectors=vectors if start == "word2vec" else None,
+        )
+        rows[start] = ClassifierRow(
+            name=title, is_control=False, validation=metrics["validation"], test=metrics["test"]
+        )
+    return rows
+
+
+def _publish(report: AblationReport, chosen: Path, output: Path, model_folder: Path) -> None:
+    """Write the report, and copy the chosen classifier's model files, without log and figure of training."""
+    write_json(output / "report.json", asdict(report))
+    tables = (build_classifier_table(report), build_language_model_table(report))
+    write_text(output / "report.md", "\n\n".join(render_markdown(rows) for rows in tables) + "\n")
+    with atomic_folder(model_folder) as temporary:
+        for file in chosen.iterdir():
+            if file.is_file() and file.name not in ("training_log.jsonl", "loss_curve.png"):
+                shutil.copy2(file, temporary / file.name)

@@ -1,0 +1,125 @@
+"""The stages of a pipeline after its corpus, one function each; all processes call them, only one writes."""
+
+from pathlib import Path
+from typing import Any
+
+from genolm.corpus.labeled import LabeledData
+from genolm.embeddings.features import build_embedding_matrix
+from genolm.embeddings.vectors import KmerVectors, load_vectors
+from genolm.embeddings.word2vec import train_word2vec
+from genolm.evaluation.report import ClassifierRow, LanguageModelRow
+from genolm.pipeline.controls import fit_data_controls, fit_vector_control, score_markov
+from genolm.pipeline.recipe import RecipeRun
+from genolm.training.adaptation import adapt
+from genolm.training.causal_lm import pretrain_causal
+from genolm.training.classifier import finetune
+
+START_TITLES = {
+    "scratch": "from scratch",
+    "word2vec": "word2vec",
+    "genome-lm": "genome LM",
+    "domain-lm": "genome LM + domain LM",
+}
+
+
+def train_genome_lm(
+    run: RecipeRun, *, corpus: Path | None = None, output: Path | None = None
+) -> dict[str, Any]:
+    """Do stage 1, in the recipe's folders unless others are given; return the content of metrics.json."""
+    return pretrain_causal(
+        corpus or run.corpus,
+        output or run.genome_lm,
+        scheme=run.scheme,
+        settings=run.recipe.pretrain,
+        seed=run.recipe.seed,
+        reporter=run.reporter,
+    )
+
+
+def train_domain_lm(
+    run: RecipeRun, data: LabeledData, *, pretrained: Path | None = None, output: Path | None = None
+) -> dict[str, Any]:
+    """Do stage 2, in the recipe's folders unless others are given; return the content of metrics.json."""
+    return adapt(
+        pretrained or run.genome_lm,
+        output or run.domain_lm,
+        train_sequences=data.select("train").sequences,
+        validation_sequences=data.select("validation").sequences,
+        settings=run.recipe.adapt,
+        seed=run.recipe.seed,
+        reporter=run.reporter,
+    )
+
+
+def train_classifier(
+    run: RecipeRun,
+    data: LabeledData,
+    output: Path,
+    *,
+    pretrained: Path | None = None,
+    vectors: KmerVectors | None = None,
+) -> dict[str, Any]:
+    """Do stage 3 from a language model, from vectors or from random weights; return the metrics."""
+    settings = run.recipe.finetune if pretrained else run.recipe.scratch
+    matrix = None
+    if vectors is not None:
+        size = None if pretrained else settings.model.embedding_size
+        matrix = build_embedding_matrix(vectors, run.scheme, size=size)
+    return finetune(
+        data,
+        output,
+        settings=settings,
+        pretrained=pretrained,
+        scheme=run.scheme,
+        embeddings=matrix,
+        seed=run.recipe.seed,
+        reporter=run.reporter,
+    )
+
+
+def prepare_vectors(run: RecipeRun) -> KmerVectors | None:
+    """Return the given word2vec vectors, or those of the corpus; None if the recipe wants none."""
+    if run.recipe.embeddings:
+        return load_vectors(Path(run.recipe.embeddings))
+    settings = run.recipe.word2vec
+    if settings is None:
+        return None
+    run.ranks.on_main(
+        lambda: train_word2vec(
+            run.corpus,
+            run.vectors,
+            scheme=run.scheme,
+            settings=settings,
+            seed=run.recipe.seed,
+            reporter=run.reporter,
+        )
+    )
+    return load_vectors(run.vectors)
+
+
+def score_recipe_markov(run: RecipeRun) -> LanguageModelRow:
+    """Return the row of the best Markov model on the recipe's corpus."""
+    return run.ranks.on_main(
+        lambda: score_markov(
+            run.corpus,
+            run.folder / "markov.json",
+            scheme=run.scheme,
+            window_bp=run.recipe.pretrain.eval_window_bp,
+            reporter=run.reporter,
+        )
+    )
+
+
+def fit_run_controls(
+    run: RecipeRun, data: LabeledData, folder: Path, *, vectors: KmerVectors | None = None
+) -> list[ClassifierRow]:
+    """Return the rows of all controls, and of one on the vectors if given; they are kept in `folder`."""
+
+    def fit() -> list[ClassifierRow]:
+        rows = fit_data_controls(data, folder / "controls.json", reporter=run.reporter)
+        if vectors is not None:
+            path = folder / "control-word2vec.json"
+            rows.append(fit_vector_control(data, vectors, path, reporter=run.reporter))
+        return rows
+
+    return run.ranks.on_main(fit)

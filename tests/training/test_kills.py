@@ -1,0 +1,162 @@
+"""SIGKILL at random moments, in every stage: the run that went on ends as the undisturbed one did."""
+
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import pytest
+import torch
+from training_processes import (
+    NUM_STEPS,
+    STAGES,
+    Order,
+    TrainingRun,
+    build_inputs,
+    finish_order,
+    list_steps,
+    read_ending,
+    read_log,
+    read_losses,
+    wait_until,
+)
+
+SEED = 5
+PAUSE_S = 0.01  # more for each step, so that kills land within
+WORKERS = (0, 2, 1, 0, 2)
+CHECKPOINT_EVERY_STEPS = (5, 3, 7, 4, 6)
+TRAINED = f"checkpoint-{NUM_STEPS}"
+
+
+@pytest.fixture(scope="module")
+def inputs(small_genome, tmp_path_factory) -> Path:
+    return build_inputs(tmp_path_factory.mktemp("inputs"), small_genome.path)
+
+
+def draw_moments_s(duration_s: float, *, seed: int) -> list[float]:
+    """Four moments at random, one in each quarter of a time: how long each attempt lives."""
+    generator = random.Random(seed)
+    moments = [(quarter + generator.random()) * duration_s / 4 for quarter in range(4)]
+    return [now - before for before, now in zip([0.0, *moments], moments, strict=False)]
+
+
+def name_place(folder: Path) -> str:
+    """Say how far a killed run had come."""
+    if (folder / "metrics.json").is_file():
+        return "finished"
+    if (folder / TRAINED).is_dir():
+        return "scoring"
+    return "middle" if list_steps(folder) else "beginning"
+
+
+class Kill(NamedTuple):
+    """Where a run was when it was killed, and the loader workers that it had."""
+
+    place: str
+    workers: list[psutil.Process]
+
+
+def kill_after(order: Order, wait: Callable[[TrainingRun], None]) -> Kill:
+    """Start a run, and kill it when the waiting is over."""
+    with TrainingRun(order) as run:
+        run.wait_for_start()
+        wait(run)
+        workers = psutil.Process(run.pids[0]).children(recursive=True) if run.is_alive() else []
+        run.signal(signal.SIGKILL)
+        outcome = run.end()[0]
+    assert outcome.exit_code == -signal.SIGKILL, outcome
+    return Kill(name_place(order.output), workers)
+
+
+def wait_s(delay_s: float, run: TrainingRun) -> None:
+    time.sleep(delay_s)
+
+
+def kill_again_and_again(order: Order, *, duration_s: float, seed: int) -> list[Kill]:
+    """Kill a run four times at random, and once more behind its last step."""
+    kills = []
+    attempts = zip(
+        draw_moments_s(duration_s, seed=seed), WORKERS[:4], CHECKPOINT_EVERY_STEPS[:4], strict=True
+    )
+    for delay_s, workers, every in attempts:
+        attempt = replace(order, workers=workers, checkpoint_every_steps=every)
+        kills.append(kill_after(attempt, partial(wait_s, delay_s)))
+    last = replace(order, workers=WORKERS[4], checkpoint_every_steps=CHECKPOINT_EVERY_STEPS[4])
+    kills.append(kill_after(last, lambda run: run.wait_until((order.output / TRAINED).is_dir)))
+    return kills
+
+
+def is_left(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def run_undisturbed(order: Order) -> float:
+    """Run to the end; return the time from the first step to the last."""
+    with TrainingRun(order) as run:
+        run.wait_for_start()
+        started_s = time.monotonic()
+        run.wait_until((order.output / TRAINED).is_dir)
+        duration_s = time.monotonic() - started_s
+        assert run.end()[0].exit_code == 0, run.end()
+    return duration_s
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_four_times_at_random_the_run_ends_with_the_same_bits(stage, inputs, tmp_path):
+    undisturbed = Order(
+        stage=stage, inputs=inputs, output=tmp_path / "undisturbed", pause_s=PAUSE_S, is_quick=False
+    )
+    duration_s = run_undisturbed(undisturbed)
+    expected = read_ending(undisturbed.output)
+    assert expected.metrics["best_step"] > NUM_STEPS // 2, "the weights are those of a late step"
+
+    seed = SEED + STAGES.index(stage)
+    killed = replace(undisturbed, output=tmp_path / "killed")
+    kills = kill_again_and_again(killed, duration_s=duration_s, seed=seed)
+    places = [kill.place for kill in kills]
+    found = finish_order(replace(killed, workers=2, pause_s=0.0, is_quick=True))
+
+    where = f"seed {seed}, {duration_s:.2f} s, killed in {places}"
+    assert found.weights_sha256 == expected.weights_sha256, where
+    assert found.metrics == expected.metrics, where
+    assert found.log == expected.log, where
+    assert [record["step"] for record in found.log if "loss" in record] == list(range(1, NUM_STEPS + 1))
+    assert places.count("middle") >= 2, where
+    assert places[4] == "scoring", where
+    # A worker looks every 5 s whether its parent is there.
+    wait_until(lambda: not any(is_left(worker) for kill in kills for worker in kill.workers), timeout_s=15.0)
+    assert any(kill.workers for kill in kills)
+
+
+def test_dropout_and_order_matter_to_the_weights(inputs, tmp_path):
+    order = Order(stage="finetune", inputs=inputs, output=tmp_path / "dropout")
+    plain = replace(order, output=tmp_path / "plain", dropout=0.0)
+    assert finish_order(order).weights_sha256 != finish_order(plain).weights_sha256
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_on_a_gpu_in_bf16_the_losses_agree_within_rounding(stage, inputs, tmp_path):
+    undisturbed = Order(
+        stage=stage,
+        inputs=inputs,
+        output=tmp_path / "undisturbed",
+        pause_s=PAUSE_S,
+        precision="bf16",
+        is_quick=False,
+    )
+    duration_s = run_undisturbed(undisturbed)
+    killed = replace(undisturbed, output=tmp_path / "killed")
+    places = [kill.place for kill in kill_again_and_again(killed, duration_s=duration_s, seed=SEED)]
+    finish_order(replace(killed, workers=2))
+    where = f"seed {SEED}, killed in {places}"
+    expected, found = (read_losses(read_log(order.output)) for order in (undisturbed, killed))
+    assert len(found) == len(expected) == NUM_STEPS, where
+    assert found == pytest.approx(expected, abs=2e-3), where
+    assert places.count("middle") >= 2, where
