@@ -35,6 +35,13 @@ EmbeddingsOption = Annotated[
     Path | None,
     typer.Option(help="Folder of word2vec vectors (genolm word2vec train) to start the embedding from."),
 ]
+AutoBatchOption = Annotated[
+    bool,
+    typer.Option(
+        "--auto-batch",
+        help="Find the micro-batch that fits into memory; what a step learns from stays the same.",
+    ),
+]
 OutputOption = Annotated[Path, typer.Option(help="Folder to write; the same command again goes on in it.")]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genolm.cli.console import (
+    AutoBatchOption,
     IdColumn,
     LabelColumn,
     RecipeOption,
@@ -41,12 +42,14 @@ def causal(
     tokenizer: Annotated[str | None, typer.Option(help="Scheme.  [default: the recipe's]")] = None,
     recipe: RecipeOption = "quickstart",
     seed: SeedOption = None,
+    auto_batch: AutoBatchOption = False,
     settings: SetOption = None,
 ) -> None:
     """Stage 1: train a causal language model (AWD-LSTM) on a corpus."""
     from genolm.pipeline.single_stage import run_pretraining
 
-    run = _open_run(recipe, collect_overrides(settings, seed), tokenizer=tokenizer)
+    overrides = [*collect_overrides(settings, seed), *_collect_auto_batch(auto_batch, "pretrain")]
+    run = _open_run(recipe, overrides, tokenizer=tokenizer)
     _print_result(run_pretraining(run, corpus=corpus, output=output))
 
 
@@ -72,13 +75,14 @@ def adapt(
     sequence_column: SequenceColumn = None,
     split_column: SplitColumn = None,
     id_column: IdColumn = None,
+    auto_batch: AutoBatchOption = False,
     settings: SetOption = None,
 ) -> None:
     """Stage 2: go on training a language model on the target sequences, without their labels."""
     from genolm.pipeline.single_stage import run_adaptation
 
     overrides = collect_overrides(settings, seed, sequence=sequence_column, split=split_column, id=id_column)
-    run = _open_run(recipe, overrides)
+    run = _open_run(recipe, [*overrides, *_collect_auto_batch(auto_batch, "adapt")])
     _print_result(run_adaptation(run, pretrained=pretrained, data=data, output=output))
 
 
@@ -118,6 +122,7 @@ def finetune(
     label_column: LabelColumn = None,
     split_column: SplitColumn = None,
     id_column: IdColumn = None,
+    auto_batch: AutoBatchOption = False,
     settings: SetOption = None,
 ) -> None:
     """Stage 3: train a classifier on a pretrained model, or from scratch, and evaluate it."""
@@ -126,12 +131,17 @@ def finetune(
     overrides = collect_overrides(
         settings, seed, sequence=sequence_column, label=label_column, split=split_column, id=id_column
     )
+    overrides += _collect_auto_batch(auto_batch, "finetune", "scratch")
     run = _open_run(recipe, overrides, tokenizer=tokenizer)
     _print_result(
         run_finetuning(
             run, start=start, pretrained=pretrained, embeddings=embeddings, data=data, output=output
         )
     )
+
+
+def _collect_auto_batch(auto_batch: bool, *parts: str) -> list[str]:
+    return [f"{part}.loop.auto_batch=true" for part in parts if auto_batch]
 
 
 def register(app: typer.Typer) -> None:

@@ -46,6 +46,7 @@ from genolm.training.micro_batches import (
     StepLoader,
     count_rows,
     explain_dead_worker,
+    find_own_rows,
     is_dead_worker,
     is_out_of_memory,
 )
@@ -151,17 +152,23 @@ class _Training:
         self.saved_step = -1
         wanted = "auto" if settings.auto_batch else settings.micro_batch_rows
         self.memory = MicroBatchMemory(run_folder, wanted=wanted)
-        self.micro_batch_rows = self.ranks.share(self.memory.recall()) or settings.micro_batch_rows
+        self.micro_batch_rows = 0
 
     def restore(self) -> None:
         """Go on from the newest good checkpoint, if there is one."""
         checkpoint = self.ranks.share(find_checkpoint(self.run_folder) if self.ranks.is_main else None)
         if checkpoint:
-            rows = self.ranks.split_rows(self.job.batches.count_rows(checkpoint.step))
+            self.state = TrainingState(**checkpoint.state)
+        self._choose_micro_batch_rows()
+        if checkpoint:
+            rows = find_own_rows(
+                self.job.batches.count_rows(checkpoint.step),
+                ranks=self.ranks,
+                micro_batch_rows=self.micro_batch_rows,
+            )
             self.carry = load_checkpoint(
                 checkpoint, model=self.trained, optimizer=self.optimizer.optimizer, carry_rows=rows
             )
-            self.state = TrainingState(**checkpoint.state)
             if self.accelerator.scaler is not None and self.state.grad_scaler:
                 self.accelerator.scaler.load_state_dict(self.state.grad_scaler)
             self.saved_step = self.state.step
@@ -169,8 +176,6 @@ class _Training:
         self.state.processes = self.ranks.count
         self.ranks.on_main(self._prepare_folder)
         self.log = self._build_log()
-        if self.settings.auto_batch and not self.micro_batch_rows and not self._is_finished():
-            self._find_micro_batch_rows()
 
     def run(self, task: Task) -> None:
         """Take the steps that are left."""
@@ -218,7 +223,8 @@ class _Training:
     def _describe_start(self) -> str:
         text = f"from step {self.state.step} of {self.job.schedule.num_steps}"
         if self.state.processes != self.ranks.count:
-            text += f", on {self.ranks.count} processes instead of {self.state.processes}"
+            processes = "1 process" if self.ranks.count == 1 else f"{self.ranks.count} processes"
+            text += f", on {processes} instead of {self.state.processes}"
         return text
 
     def _prepare_folder(self) -> None:
@@ -290,9 +296,16 @@ class _Training:
             f"  {self.job.title}: {text}; going on with {self.micro_batch_rows}, the batch stays the same"
         )
 
-    def _find_micro_batch_rows(self) -> None:
-        device = self.accelerator.device
+    def _choose_micro_batch_rows(self) -> None:
+        """Take the size that was found earlier, or that is set, or find it; no process shall be without."""
         max_rows = math.ceil(self.job.batches.count_rows(0) / self.ranks.count)
+        rows = self.ranks.share(self.memory.recall()) or self.settings.micro_batch_rows
+        if self.settings.auto_batch and not rows and not self._is_finished():
+            rows = self._find_micro_batch_rows(max_rows)
+        self.micro_batch_rows = min(rows, max_rows)
+
+    def _find_micro_batch_rows(self, max_rows: int) -> int:
+        device = self.accelerator.device
         weights_bytes = sum(parameter.nbytes for parameter in self.trained.parameters())
 
         def try_rows(num_rows: int) -> None:
@@ -312,11 +325,10 @@ class _Training:
             used_bytes=-self.ranks.min(-read_used_memory_bytes(device)),
             later_bytes=0 if self.optimizer.state else 2 * weights_bytes,
         )
-        self.micro_batch_rows = self.ranks.min(found)
-        self.ranks.on_main(lambda: self.memory.keep(self.micro_batch_rows))
-        self.reporter.note(
-            f"  {self.job.title}: micro-batches of {self.micro_batch_rows} rows fit into memory"
-        )
+        rows = self.ranks.min(found)
+        self.ranks.on_main(lambda: self.memory.keep(rows))
+        self.reporter.note(f"  {self.job.title}: micro-batches of {rows} rows fit into memory")
+        return rows
 
     def _check_step(self, result: StepResult, micro_batches: Sequence[MicroBatch]) -> None:
         """Stop at a loss or gradient that is not finite; the weights are still those before the step."""

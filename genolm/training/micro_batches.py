@@ -6,6 +6,7 @@ of the step and its rows alone, so loader workers may make it ahead, and nothing
 """
 
 import atexit
+import math
 import multiprocessing
 import os
 import signal
@@ -22,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from genolm.errors import GenolmError, TrainingError
 from genolm.files import read_json, write_json
 from genolm.training.ranks import Ranks
-from genolm.training.stop_signals import ignore_stop_signals
+from genolm.training.stop_signals import end_with_parent, ignore_stop_signals
 
 MICRO_BATCH_NAME = "micro_batch.json"
 
@@ -66,14 +67,26 @@ class MicroBatch(NamedTuple):
 def split_step(num_rows: int, *, ranks: Ranks, micro_batch_rows: int) -> list[slice]:
     """Return the rows of this process, cut into micro-batches; 0 means that all its rows are one.
 
-    With fewer rows than processes some have none.
+    Whole micro-batches are dealt out, so that they are the same ones on any number of processes. With fewer
+    of them than processes some have none.
 
     >>> split_step(7, ranks=Ranks(1, 2, torch.device("cpu")), micro_batch_rows=2)
     [slice(4, 6, None), slice(6, 7, None)]
+    >>> split_step(7, ranks=Ranks(1, 2, torch.device("cpu")), micro_batch_rows=0)
+    [slice(4, 7, None)]
     """
-    own = ranks.split_rows(num_rows)
-    size = micro_batch_rows or max(1, own.stop - own.start)
-    return [slice(start, min(start + size, own.stop)) for start in range(own.start, own.stop, size)]
+    if micro_batch_rows == 0:
+        own = ranks.split_rows(num_rows)
+        return [own] if own.stop > own.start else []
+    own = ranks.split_rows(math.ceil(num_rows / micro_batch_rows))
+    starts = range(own.start * micro_batch_rows, min(own.stop * micro_batch_rows, num_rows), micro_batch_rows)
+    return [slice(start, min(start + micro_batch_rows, num_rows)) for start in starts]
+
+
+def find_own_rows(num_rows: int, *, ranks: Ranks, micro_batch_rows: int) -> slice:
+    """Return all rows of this process; an empty slice if it has none."""
+    parts = split_step(num_rows, ranks=ranks, micro_batch_rows=micro_batch_rows)
+    return slice(parts[0].start, parts[-1].stop) if parts else slice(0, 0)
 
 
 class StepLoader:
@@ -84,10 +97,6 @@ class StepLoader:
     ) -> None:
         self.steps = _Steps(batches, ranks, micro_batch_rows)
         self.num_steps, self.workers = num_steps, workers
-
-    def build(self, step: int) -> list[MicroBatch]:
-        """Return the micro-batches of one step."""
-        return _open(self.steps[step])
 
     def iter_from(self, first_step: int) -> Iterator[list[MicroBatch]]:
         """Yield the micro-batches of each step.
@@ -199,6 +208,7 @@ def _leave(value: Any) -> Any:
 
 def _init_worker(ending: Any, worker: int) -> None:
     ignore_stop_signals()
+    end_with_parent()
 
     def end(number: int, frame: FrameType | None) -> None:
         if ending.value:  # else it comes from outside, and the main process decides

@@ -4,7 +4,11 @@ SIGTERM comes from a queue or a pre-empted machine, SIGUSR1 from SLURM (`--signa
 Ctrl-C; the second Ctrl-C leaves at once. Nothing is saved inside a handler.
 """
 
+import ctypes
+import multiprocessing
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,3 +68,17 @@ def ignore_stop_signals() -> None:
     """Let the main process decide: a loader worker ends when that one does."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def end_with_parent() -> None:
+    """Let Linux kill this process when the one that forked it dies.
+
+    torch looks every 5 s whether the parent is there, but never gets to it if the parent was killed while it
+    held a lock that they share, or before the worker had noted who it is.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getppid() != parent.pid:  # it died before
+        os._exit(1)

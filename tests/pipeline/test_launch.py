@@ -164,7 +164,7 @@ def test_a_job_that_slurm_signals_goes_back_into_the_queue_and_goes_on(tiny_reci
             with suppress(ProcessLookupError):
                 os.killpg(job.pid, signal.SIGKILL)
     assert (job.returncode, out) == (0, ""), err
-    assert err.count("error: ") == 1, err
+    assert err.count("stopped: ") == 1, err
     assert number.name in err
     assert (tmp_path / "requeued").read_text() == "4711\n"
     assert not (folder / "metrics.json").exists()

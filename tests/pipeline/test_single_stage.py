@@ -161,7 +161,7 @@ def test_of_several_processes_only_the_main_one_prints(run_cli, monkeypatch):
     [
         (TrainingError, "0", "error: found a; expected b; c\n"),
         (TrainingError, "3", "rank 3: error: found a; expected b; c\n"),
-        (StoppedError, "0", "error: found a; expected b; c\n"),
+        (StoppedError, "0", "stopped: found a; expected b; c\n"),
         (StoppedError, "3", ""),
     ],
 )

@@ -25,6 +25,7 @@ from training_processes import (
     Order,
     Outcome,
     TrainingRun,
+    are_gone,
     build_arguments,
     build_inputs,
     finish_order,
@@ -83,10 +84,6 @@ def go_on(order: Order, expected: Undisturbed, *, ranks: int = 1) -> list[str]:
 
 def find_workers(run: TrainingRun) -> list[psutil.Process]:
     return psutil.Process(run.pids[0]).children(recursive=True)
-
-
-def are_gone(processes: list[psutil.Process]) -> bool:
-    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
 
 
 # Signals
@@ -476,5 +473,5 @@ def test_the_command_ends_with_exit_code_75_and_goes_on(inputs, tmp_path):
         _, printed = process.communicate(timeout=60)
     last_step = read_last_step(stopped.output)
     assert process.returncode == 75, printed
-    assert f"error: found SIGTERM at step {last_step} of classifier" in printed.splitlines()[-1]
+    assert f": found SIGTERM at step {last_step} of classifier" in printed.splitlines()[-1]
     assert finish_order(stopped) == expected

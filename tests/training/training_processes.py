@@ -11,13 +11,14 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 import torch
 
 from genolm.corpus.bases import load_corpus_bases
@@ -215,6 +216,15 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float = 60.0) -> Non
     while not condition():
         assert time.monotonic() < end_s, "it takes too long"
         time.sleep(0.002)
+
+
+def are_gone(processes: list[psutil.Process]) -> bool:
+    """Say whether no process runs any more; one that nobody has waited for counts as gone."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                return False
+    return True
 
 
 def build_inputs(folder: Path, fasta: Path) -> Path:
