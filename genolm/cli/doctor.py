@@ -11,7 +11,7 @@ import typer
 from genolm.cli.console import print_table
 
 if TYPE_CHECKING:
-    from genolm.training.machine import Advice, Machine
+    from genolm.training.hardware.machine import Advice, Machine
 
 
 def doctor(
@@ -22,7 +22,7 @@ def doctor(
 ) -> None:
     """Say what this machine has (GPU, memory, versions) and which settings suit it."""
     import genolm
-    from genolm.training.machine import describe_machine, recommend_settings
+    from genolm.training.hardware.machine import describe_machine, recommend_settings
 
     machine = describe_machine(output)
     advice = recommend_settings(machine)

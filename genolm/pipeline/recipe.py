@@ -14,7 +14,7 @@ from genolm.tokenization.scheme import KmerScheme
 from genolm.training.adaptation import AdaptSettings
 from genolm.training.causal_lm import PretrainCausalSettings
 from genolm.training.classifier import FinetuneSettings
-from genolm.training.ranks import Ranks, get_ranks
+from genolm.training.hardware.ranks import Ranks, get_ranks
 
 
 @dataclass(frozen=True, kw_only=True)

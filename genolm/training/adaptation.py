@@ -18,7 +18,7 @@ from genolm.tokenization.tokenizer_json import load_scheme
 from genolm.training.job import LoopSettings, TrainingJob
 from genolm.training.lm_score import compute_lm_score, describe_lm_score
 from genolm.training.loop import run_training
-from genolm.training.run_folder import (
+from genolm.training.persistence.run_folder import (
     compute_model_sha256,
     finish_run_folder,
     open_run_folder,

@@ -25,7 +25,7 @@ from genolm.tokenization.scheme import KmerScheme
 from genolm.training.job import LoopSettings, TrainingJob
 from genolm.training.lm_score import compute_lm_score, cut_windows, describe_lm_score, encode_windows
 from genolm.training.loop import run_training
-from genolm.training.run_folder import finish_run_folder, open_run_folder
+from genolm.training.persistence.run_folder import finish_run_folder, open_run_folder
 from genolm.training.schedules import PhasedSchedule, PhaseSettings, ScheduleName
 from genolm.training.token_stream import TokenStream, TokenStreamSettings
 

@@ -24,10 +24,10 @@ from genolm.progress import Reporter
 from genolm.tokenization.encoder import TokenIds, encode_sequences
 from genolm.tokenization.scheme import KmerScheme
 from genolm.tokenization.tokenizer_json import load_scheme
+from genolm.training.hardware.ranks import get_ranks
 from genolm.training.job import LoopSettings, TrainingJob
 from genolm.training.loop import run_training
-from genolm.training.ranks import get_ranks
-from genolm.training.run_folder import (
+from genolm.training.persistence.run_folder import (
     compute_model_sha256,
     finish_run_folder,
     open_run_folder,

@@ -7,8 +7,8 @@ from typing import ClassVar, NamedTuple
 from transformers import PreTrainedModel
 
 from genolm.errors import SettingsError
+from genolm.training.hardware.precision import Precision
 from genolm.training.micro_batches import Batches
-from genolm.training.precision import Precision
 from genolm.training.schedules import PhasedSchedule
 
 

@@ -14,7 +14,7 @@ from genolm.errors import DataError
 from genolm.metrics import bits_per_base
 from genolm.tokenization.encoder import TokenIds, encode_codes, pad_batch
 from genolm.tokenization.scheme import CLS_ID, SEP_ID, KmerScheme
-from genolm.training.ranks import Ranks, get_ranks
+from genolm.training.hardware.ranks import Ranks, get_ranks
 from genolm.training.sequence_batches import label_next_kmers
 
 

@@ -20,26 +20,17 @@ from torch import nn
 from genolm.errors import GenolmError, ShortMemoryError, StoppedError, TrainingError
 from genolm.files import write_json
 from genolm.progress import Reporter, Task
-from genolm.training.accelerator import build_accelerator
-from genolm.training.auto_batch import (
+from genolm.training.hardware.accelerator import build_accelerator
+from genolm.training.hardware.auto_batch import (
     find_memory_limit_bytes,
     find_micro_batch_rows,
     read_used_memory_bytes,
 )
-from genolm.training.checkpoints import (
-    Carry,
-    find_checkpoint,
-    get_best_folder,
-    load_checkpoint,
-    load_parameters,
-    rotate_checkpoints,
-    save_checkpoint,
-    set_aside_checkpoints,
-    take_snapshot,
-)
-from genolm.training.disk_space import check_free_disk
+from genolm.training.hardware.machine import find_peak_flops
+from genolm.training.hardware.model_options import apply_model_options, undo_model_options
+from genolm.training.hardware.ranks import explain_dead_rank, get_ranks
+from genolm.training.hardware.throughput import estimate_flops_per_token, read_peak_memory_bytes
 from genolm.training.job import LoopSettings, TrainingJob, TrainingOutcome
-from genolm.training.machine import find_peak_flops
 from genolm.training.micro_batches import (
     MicroBatch,
     MicroBatchMemory,
@@ -50,14 +41,23 @@ from genolm.training.micro_batches import (
     is_dead_worker,
     is_out_of_memory,
 )
-from genolm.training.model_options import apply_model_options, undo_model_options
 from genolm.training.optimizer import build_optimizer
-from genolm.training.ranks import explain_dead_rank, get_ranks
+from genolm.training.persistence.checkpoints import (
+    Carry,
+    find_checkpoint,
+    get_best_folder,
+    load_checkpoint,
+    load_parameters,
+    rotate_checkpoints,
+    save_checkpoint,
+    set_aside_checkpoints,
+    take_snapshot,
+)
+from genolm.training.persistence.disk_space import check_free_disk
+from genolm.training.persistence.training_state import TrainingState
 from genolm.training.step import StepResult, StepRunner, agree_on_step
 from genolm.training.stop_signals import StopRequest, catch_stop_signals, name_signal
-from genolm.training.throughput import estimate_flops_per_token, read_peak_memory_bytes
 from genolm.training.training_log import StepFigures, TrainingLog
-from genolm.training.training_state import TrainingState
 
 BAD_BATCH_NAME = "bad_batch.json"
 MAX_SKIPPED_STEPS = 25  # in a row, in fp16: the loss scale has then been halved as often

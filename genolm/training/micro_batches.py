@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from genolm.errors import GenolmError, TrainingError
 from genolm.files import read_json, write_json
-from genolm.training.ranks import Ranks
+from genolm.training.hardware.ranks import Ranks
 from genolm.training.stop_signals import end_with_parent, ignore_stop_signals
 
 MICRO_BATCH_NAME = "micro_batch.json"
@@ -105,7 +105,7 @@ class StepLoader:
             TrainingError: a worker process died.
             GenolmError: one that the batches raised, also in a worker.
         """
-        ending = multiprocessing.RawValue("b", 0)
+        ending = _Ending(self.workers)
         loader: DataLoader[Any] = DataLoader(
             self.steps,
             sampler=range(first_step, self.num_steps),
@@ -116,27 +116,17 @@ class StepLoader:
             worker_init_fn=partial(_init_worker, ending),
             multiprocessing_context="fork" if self.workers else None,
         )
-        others = multiprocessing.active_children()
-        iterator = iter(loader)
-        workers = [child for child in multiprocessing.active_children() if child not in others]
-
-        def end_workers() -> None:
-            ending.value = 1
-            for worker in workers:
-                worker.terminate()
-
-        atexit.register(end_workers)  # before Python waits for them, when a traceback still holds this
+        atexit.register(ending.end_workers)  # before Python waits for them: a traceback may still hold this
         try:
-            for made in iterator:
+            for made in loader:
                 yield self._receive(made)
         except RuntimeError as error:
             if isinstance(error, GenolmError) or not is_dead_worker(error):
                 raise
             raise explain_dead_worker(error) from error
         finally:
-            atexit.unregister(end_workers)
-            if not ending.value:
-                end_workers()
+            atexit.unregister(ending.end_workers)
+            ending.end_workers()
 
     def _receive(self, made: list[MicroBatch] | GenolmError) -> list[MicroBatch]:
         def unpack(value: Any) -> Tensor:
@@ -206,15 +196,41 @@ def _leave(value: Any) -> Any:
     return value
 
 
-def _init_worker(ending: Any, worker: int) -> None:
-    ignore_stop_signals()
-    end_with_parent()
+class _Ending:
+    """Lets the main process end its loader workers, which heed no signal from elsewhere.
 
-    def end(number: int, frame: FrameType | None) -> None:
-        if ending.value:  # else it comes from outside, and the main process decides
+    A worker is told by SIGTERM once it has noted its number, and looks for itself right after that: killed
+    before it can end in peace, it would count as dead, and torch would raise an error in the main process.
+    """
+
+    def __init__(self, num_workers: int) -> None:
+        self.is_ending = multiprocessing.RawValue("b", 0)
+        self.ready = multiprocessing.RawArray("q", max(num_workers, 1))
+
+    def end_workers(self) -> None:
+        """End those that there are; once, since Python may be half gone at a second call."""
+        if self.is_ending.value:
+            return
+        self.is_ending.value = 1
+        for child in multiprocessing.active_children():
+            if child.pid in list(self.ready):
+                child.terminate()
+
+    def prepare(self, worker: int) -> None:
+        """Make a worker ready to be ended."""
+        signal.signal(signal.SIGTERM, self._receive)
+        self.ready[worker] = os.getpid()
+        self._receive(signal.SIGTERM, None)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.is_ending.value:
             os._exit(0)
 
-    signal.signal(signal.SIGTERM, end)
+
+def _init_worker(ending: _Ending, worker: int) -> None:
+    ignore_stop_signals()
+    end_with_parent()
+    ending.prepare(worker)
 
 
 class MicroBatchMemory:

@@ -15,10 +15,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from genolm.training.chance import mix_seed
-from genolm.training.checkpoints import Carry
+from genolm.training.hardware.ranks import Ranks
 from genolm.training.micro_batches import MicroBatch
 from genolm.training.optimizer import set_rates
-from genolm.training.ranks import Ranks
+from genolm.training.persistence.checkpoints import Carry
 from genolm.training.schedules import PhasedSchedule
 from genolm.training.stop_signals import STOP_SIGNALS
 

@@ -11,7 +11,7 @@ import torch
 
 from genolm.files import write_text
 from genolm.progress import Task
-from genolm.training.throughput import read_peak_memory_bytes
+from genolm.training.hardware.throughput import read_peak_memory_bytes
 
 FigureWriter = Callable[[dict[str, float], int], None]
 """Takes flat figures, such as train/loss, and the step they belong to"""

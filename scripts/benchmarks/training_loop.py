@@ -21,12 +21,12 @@ import torch
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM
 from genolm.progress import Reporter
 from genolm.tokenization.scheme import KmerScheme
-from genolm.training.checkpoints import find_damage, save_checkpoint, take_snapshot
+from genolm.training.hardware.precision import choose_precision
 from genolm.training.job import LoopSettings, TrainingJob
 from genolm.training.loop import run_training
 from genolm.training.micro_batches import StepInput
 from genolm.training.optimizer import build_optimizer
-from genolm.training.precision import choose_precision
+from genolm.training.persistence.checkpoints import find_damage, save_checkpoint, take_snapshot
 from genolm.training.schedules import PhasedSchedule, PhaseSettings
 from genolm.training.token_stream import TokenStream, TokenStreamSettings
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 import genolm
 from genolm.cli import doctor as doctor_module
-from genolm.training import machine as machine_module
-from genolm.training.machine import describe_machine, recommend_settings
+from genolm.training.hardware import machine as machine_module
+from genolm.training.hardware.machine import describe_machine, recommend_settings
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ from genolm.models import AwdLstmConfig, AwdLstmForCausalLM, AwdLstmForSequenceC
 from genolm.progress import Reporter
 from genolm.tokenization.scheme import KmerScheme
 from genolm.tokenization.tokenizer_json import save_tokenizer
-from genolm.training.run_folder import save_model_folder
+from genolm.training.persistence.run_folder import save_model_folder
 
 SCHEME = KmerScheme(k=2, stride=1)
 SIZE = {"vocab_size": 21, "embedding_size": 6, "lstm_size": 8, "num_layers": 2, "kmer_k": 2}

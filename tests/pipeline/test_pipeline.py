@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-import genolm.training.run_folder
+import genolm.training.persistence.run_folder
 from genolm.alphabet import decode_bases, encode_bases, reverse_complement
 from genolm.config import apply_overrides, build_settings, list_recipes
 from genolm.corpus.bases import load_corpus_bases
@@ -303,7 +303,7 @@ class KillAt(Reporter):
         if self.step == 0:
             _kill()
         elif self.step is None:
-            genolm.training.run_folder.write_json = _kill
+            genolm.training.persistence.run_folder.write_json = _kill
         else:
             task.update = lambda completed, text="": _kill() if completed == self.step else None
 

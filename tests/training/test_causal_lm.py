@@ -24,7 +24,7 @@ from genolm.training.adaptation import AdaptSettings, adapt
 from genolm.training.causal_lm import PretrainCausalSettings, build_causal_lm, pretrain_causal
 from genolm.training.lm_score import compute_lm_score, cut_windows
 from genolm.training.loop import LoopSettings
-from genolm.training.run_folder import save_model_folder
+from genolm.training.persistence.run_folder import save_model_folder
 from genolm.training.token_stream import TokenStreamSettings
 
 SCHEME = KmerScheme(k=3, stride=1)

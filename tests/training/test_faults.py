@@ -38,7 +38,7 @@ from training_processes import (
     write_table,
 )
 
-from genolm.training.checkpoints import find_damage
+from genolm.training.persistence.checkpoints import find_damage
 
 PAUSE_S = 0.01
 

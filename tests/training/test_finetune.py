@@ -18,7 +18,7 @@ from genolm.tokenization.encoder import encode_sequences
 from genolm.tokenization.scheme import KmerScheme
 from genolm.training.classifier import FinetuneSettings, finetune
 from genolm.training.loop import LoopSettings
-from genolm.training.run_folder import save_model_folder
+from genolm.training.persistence.run_folder import save_model_folder
 from genolm.training.schedules import PhaseSettings
 
 SCHEME = KmerScheme(k=3, stride=1)

@@ -13,12 +13,12 @@ from torch import nn
 from genolm.errors import SettingsError, TrainingError
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM, AwdLstmForSequenceClassification
 from genolm.progress import Reporter
-from genolm.training.accelerator import build_accelerator
-from genolm.training.checkpoints import list_checkpoints
+from genolm.training.hardware.accelerator import build_accelerator
+from genolm.training.hardware.precision import choose_precision
 from genolm.training.job import LoopSettings, TrainingJob
 from genolm.training.loop import run_training
 from genolm.training.optimizer import build_optimizer, set_rates
-from genolm.training.precision import choose_precision
+from genolm.training.persistence.checkpoints import list_checkpoints
 from genolm.training.schedules import PhasedSchedule, PhaseSettings
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from small_jobs import FixedBatches
 
 from genolm.errors import DataError, StorageError, TrainingError
+from genolm.training.hardware.ranks import Ranks
 from genolm.training.micro_batches import (
     MICRO_BATCH_NAME,
     MicroBatch,
@@ -24,7 +25,6 @@ from genolm.training.micro_batches import (
     is_out_of_memory,
     split_step,
 )
-from genolm.training.ranks import Ranks
 from genolm.training.stop_signals import STOP_SIGNALS
 
 CPU = torch.device("cpu")
@@ -206,7 +206,8 @@ def test_workers_end_when_nobody_reads_on(tmp_path):
 def test_an_error_that_nobody_catches_ends_the_workers_with_the_process():
     code = (
         "import torch\nfrom small_jobs import FixedBatches\n"
-        "from genolm.training.micro_batches import StepLoader\nfrom genolm.training.ranks import Ranks\n"
+        "from genolm.training.micro_batches import StepLoader\n"
+        "from genolm.training.hardware.ranks import Ranks\n"
         "ranks = Ranks(0, 1, torch.device('cpu'))\n"
         "loader = StepLoader(FixedBatches(), ranks=ranks, micro_batch_rows=0, num_steps=60, workers=2)\n"
         "steps = loader.iter_from(0)\n"

@@ -7,10 +7,10 @@ from small_jobs import FixedBatches, Toy
 from torch import Tensor
 
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM
-from genolm.training.accelerator import build_accelerator
+from genolm.training.hardware.accelerator import build_accelerator
+from genolm.training.hardware.ranks import Ranks
 from genolm.training.micro_batches import MicroBatch, StepInput, split_step
 from genolm.training.optimizer import build_optimizer
-from genolm.training.ranks import Ranks
 from genolm.training.schedules import PhasedSchedule, PhaseSettings
 from genolm.training.step import StepRunner, agree_on_step
 

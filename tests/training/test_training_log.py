@@ -9,7 +9,7 @@ from accelerate import Accelerator
 
 from genolm.progress import Task
 from genolm.training import training_log
-from genolm.training.accelerator import build_accelerator
+from genolm.training.hardware.accelerator import build_accelerator
 from genolm.training.training_log import StepFigures, TrainingLog
 
 CPU = torch.device("cpu")

@@ -34,9 +34,9 @@ from genolm.tokenization.scheme import KmerScheme
 from genolm.training.adaptation import AdaptSettings, adapt
 from genolm.training.causal_lm import PretrainCausalSettings, build_causal_lm, pretrain_causal
 from genolm.training.classifier import FinetuneSettings, finetune
+from genolm.training.hardware.precision import Precision
 from genolm.training.job import LoopSettings
-from genolm.training.precision import Precision
-from genolm.training.run_folder import save_model_folder
+from genolm.training.persistence.run_folder import save_model_folder
 from genolm.training.schedules import PhaseSettings
 from genolm.training.token_stream import TokenStreamSettings
 
@@ -393,12 +393,13 @@ def _train(order: Order, rank: int, ranks: int, port: int, reports: Path) -> Non
 def _inject_faults(order: Order, rank: int) -> None:
     """Make a forward pass in training slow, hungry or poisonous; take the look at the disk away."""
     if order.is_quick:
-        from genolm.training import run_folder
+        from genolm.training.persistence import run_folder
 
         os.fsync = lambda fd: None
         run_folder.plot_loss_curve = lambda *paths, **more: None
     if not order.is_disk_checked:
-        from genolm.training import checkpoints, loop
+        from genolm.training import loop
+        from genolm.training.persistence import checkpoints
 
         for module in (checkpoints, loop):
             module.check_free_disk = lambda folder, **more: None  # type: ignore[attr-defined]

@@ -7,14 +7,14 @@ from test_ranks import start_processes, wait_for
 from torch import Tensor
 
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM
-from genolm.training.checkpoints import (
+from genolm.training.optimizer import build_optimizer
+from genolm.training.persistence.checkpoints import (
     NO_BEST,
     find_checkpoint,
     load_checkpoint,
     save_checkpoint,
     take_snapshot,
 )
-from genolm.training.optimizer import build_optimizer
 
 RATE = 0.02
 
@@ -25,8 +25,8 @@ TRAIN_SHARDED = """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
     from torch.distributed.tensor import DTensor
-    from genolm.training.checkpoints import find_checkpoint, load_checkpoint
-    from genolm.training.ranks import get_ranks
+    from genolm.training.persistence.checkpoints import find_checkpoint, load_checkpoint
+    from genolm.training.hardware.ranks import get_ranks
     from test_sharded_checkpoints import build_lm, build_sharding_optimizer, save, take_steps
 
     ranks = get_ranks()

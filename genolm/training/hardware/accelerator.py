@@ -10,7 +10,7 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs, LoggerType
 
 from genolm.errors import SettingsError
-from genolm.training.precision import Precision, choose_precision
+from genolm.training.hardware.precision import Precision, choose_precision
 
 
 def build_accelerator(

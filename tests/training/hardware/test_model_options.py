@@ -4,7 +4,7 @@ from small_jobs import Toy
 
 from genolm.errors import SettingsError
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM, AwdLstmForSequenceClassification
-from genolm.training.model_options import apply_model_options, undo_model_options
+from genolm.training.hardware.model_options import apply_model_options, undo_model_options
 
 IDS = torch.randint(5, 69, (3, 40), generator=torch.Generator().manual_seed(0))
 

@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from genolm.errors import RunFolderError, StorageError
-from genolm.training.checkpoints import find_checkpoint, save_checkpoint, take_snapshot
-from genolm.training.disk_space import RESERVE_BYTES, check_free_disk, explain_full_disk
+from genolm.training.persistence.checkpoints import find_checkpoint, save_checkpoint, take_snapshot
+from genolm.training.persistence.disk_space import RESERVE_BYTES, check_free_disk, explain_full_disk
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_on_a_full_disk_the_last_checkpoint_is_whole_and_the_room_is_given_back(
         StorageError, match=r"MB free on the disk of .*expected 2\.9 MB for checkpoint-2; make"
     ):
         save_checkpoint(small_disk / "checkpoint-2", larger, state={"step": 2, "best_step": -1})
-    monkeypatch.setattr("genolm.training.checkpoints.check_free_disk", lambda *_, **__: None)
+    monkeypatch.setattr("genolm.training.persistence.checkpoints.check_free_disk", lambda *_, **__: None)
     free_bytes = shutil.disk_usage(small_disk).free
     with pytest.raises(StorageError, match=r"a full disk while writing"), explain_full_disk(small_disk):
         save_checkpoint(small_disk / "checkpoint-2", larger, state={"step": 2, "best_step": -1})

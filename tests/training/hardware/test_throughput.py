@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForMaskedLM
 
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM, AwdLstmForSequenceClassification
-from genolm.training.throughput import estimate_flops_per_token, read_peak_memory_bytes
+from genolm.training.hardware.throughput import estimate_flops_per_token, read_peak_memory_bytes
 
 
 def build_bert(**changes) -> BertForMaskedLM:

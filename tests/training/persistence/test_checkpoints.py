@@ -10,7 +10,7 @@ from torch import nn
 
 from genolm.errors import StorageError
 from genolm.files import read_json
-from genolm.training.checkpoints import (
+from genolm.training.persistence.checkpoints import (
     NO_BEST,
     find_checkpoint,
     find_damage,

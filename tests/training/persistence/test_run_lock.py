@@ -9,11 +9,11 @@ import sys
 import pytest
 
 from genolm.errors import RunFolderError
-from genolm.training.run_lock import LOCK_NAME, OWNER_NAME, lock_run_folder
+from genolm.training.persistence.run_lock import LOCK_NAME, OWNER_NAME, lock_run_folder
 
 HOLD = """
 import os, pathlib, sys
-from genolm.training.run_lock import lock_run_folder
+from genolm.training.persistence.run_lock import lock_run_folder
 with lock_run_folder(pathlib.Path(sys.argv[1])):
     if sys.argv[2] == "fork" and os.fork() == 0:
         print(os.getpid(), flush=True)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from genolm.errors import DataError, TrainingError
-from genolm.training.ranks import Ranks, explain_dead_rank, get_ranks
+from genolm.training.hardware.ranks import Ranks, explain_dead_rank, get_ranks
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
@@ -21,7 +21,7 @@ CHECKS = """
     import numpy as np
     import torch
     from genolm.errors import DataError, GenolmError
-    from genolm.training.ranks import get_ranks
+    from genolm.training.hardware.ranks import get_ranks
 
     folder, ranks = Path(sys.argv[1]), get_ranks()
     index, count = ranks.index, ranks.count
@@ -74,7 +74,7 @@ CHECKS = """
 
 DEATH = """
     import os, signal, sys
-    from genolm.training.ranks import explain_dead_rank, get_ranks
+    from genolm.training.hardware.ranks import explain_dead_rank, get_ranks
     ranks = get_ranks()
     ranks.sum([1.0])
     if ranks.index == 1:

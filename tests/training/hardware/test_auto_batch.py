@@ -10,7 +10,7 @@ from small_jobs import FixedBatches
 
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM
 from genolm.progress import Reporter
-from genolm.training.auto_batch import (
+from genolm.training.hardware.auto_batch import (
     USABLE_SHARE,
     find_memory_limit_bytes,
     find_micro_batch_rows,
@@ -121,8 +121,8 @@ def test_a_curve_that_grows_ever_slower_is_safe_too():
 
 
 def test_the_limit_is_a_share_of_what_is_free_and_of_what_is_held(monkeypatch):
-    monkeypatch.setattr("genolm.training.auto_batch.read_memory_limit", lambda: None)
-    monkeypatch.setattr("genolm.training.auto_batch.read_used_memory_bytes", lambda device: 10**9)
+    monkeypatch.setattr("genolm.training.hardware.auto_batch.read_memory_limit", lambda: None)
+    monkeypatch.setattr("genolm.training.hardware.auto_batch.read_used_memory_bytes", lambda device: 10**9)
     virtual = psutil.virtual_memory()._replace(available=8 * 10**9)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: virtual)
     assert find_memory_limit_bytes(CPU) == int(USABLE_SHARE * 9e9)
@@ -131,11 +131,11 @@ def test_the_limit_is_a_share_of_what_is_free_and_of_what_is_held(monkeypatch):
 
 
 def test_the_limit_of_a_container_counts(monkeypatch):
-    from genolm.training.machine import MemoryLimit
+    from genolm.training.hardware.machine import MemoryLimit
 
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     limit = MemoryLimit(2 * 10**9, 10**6)
-    monkeypatch.setattr("genolm.training.auto_batch.read_memory_limit", lambda: limit)
+    monkeypatch.setattr("genolm.training.hardware.auto_batch.read_memory_limit", lambda: limit)
     assert find_memory_limit_bytes(CPU) == pytest.approx(
         USABLE_SHARE * (10**6 + read_used_memory_bytes(CPU)), rel=0.05
     )

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from genolm.files import atomic_folder, compute_sha256, read_json, write_json
-from genolm.training.disk_space import check_free_disk
+from genolm.training.persistence.disk_space import check_free_disk
 
 logger = logging.getLogger(__name__)
 

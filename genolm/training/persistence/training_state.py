@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from genolm.training.checkpoints import NO_BEST
+from genolm.training.persistence.checkpoints import NO_BEST
 
 
 @dataclass

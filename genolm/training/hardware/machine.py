@@ -14,7 +14,7 @@ from typing import NamedTuple
 import psutil
 import torch
 
-from genolm.training.precision import choose_precision
+from genolm.training.hardware.precision import choose_precision
 
 LIBRARIES = (
     *("torch", "transformers", "tokenizers", "datasets", "accelerate", "safetensors", "evaluate"),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import psutil
 import torch
 
-from genolm.training.machine import read_memory_limit
+from genolm.training.hardware.machine import read_memory_limit
 from genolm.training.micro_batches import is_out_of_memory
 
 USABLE_SHARE = 0.8  # of the memory; the rest is for longer batches, fragments and evaluation

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from genolm.training.machine import (
+from genolm.training.hardware.machine import (
     LIBRARIES,
     OPTIONAL_LIBRARIES,
     Gpu,
@@ -27,7 +27,7 @@ from genolm.training.machine import (
     read_memory_limit,
     recommend_settings,
 )
-from genolm.training.precision import choose_precision
+from genolm.training.hardware.precision import choose_precision
 
 GIB = 2**30
 NOT_LINUX = not Path("/proc/meminfo").exists()
@@ -111,7 +111,7 @@ def test_the_figures_are_those_of_the_system(tmp_path, monkeypatch):
 
 
 def test_the_versions_are_those_installed(tmp_path, monkeypatch):
-    import genolm.training.machine as module
+    import genolm.training.hardware.machine as module
 
     monkeypatch.setattr(module, "OPTIONAL_LIBRARIES", ("pytest", "no-such-library"))
     machine = describe_machine(tmp_path)
@@ -143,7 +143,7 @@ def test_usable_cores_are_those_of_the_affinity(tmp_path):
 
 
 def test_the_libraries_are_those_of_the_project():
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
 
     def names(requirements: list[str]) -> set[str]:
         return {re.match(r"[\w-]+", each)[0] for each in requirements}

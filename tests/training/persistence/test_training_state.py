@@ -4,8 +4,8 @@ from dataclasses import asdict
 
 import pytest
 
-from genolm.training.checkpoints import NO_BEST
-from genolm.training.training_state import TrainingState
+from genolm.training.persistence.checkpoints import NO_BEST
+from genolm.training.persistence.training_state import TrainingState
 
 
 def take_all(figures, *, monitor="mcc", larger_is_better=True) -> tuple[list[bool], TrainingState]:

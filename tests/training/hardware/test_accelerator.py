@@ -6,7 +6,7 @@ from small_jobs import FixedBatches, Toy, X, Y
 
 from genolm.errors import SettingsError
 from genolm.progress import Reporter
-from genolm.training.accelerator import build_accelerator
+from genolm.training.hardware.accelerator import build_accelerator
 from genolm.training.job import LoopSettings, TrainingJob
 from genolm.training.loop import run_training
 from genolm.training.schedules import PhasedSchedule, PhaseSettings
@@ -20,7 +20,7 @@ def test_an_unknown_tracker_is_refused_with_those_that_are_there():
 
 
 def test_a_tracker_that_is_not_installed_is_refused(monkeypatch):
-    monkeypatch.setattr("genolm.training.accelerator.get_available_trackers", lambda: [])
+    monkeypatch.setattr("genolm.training.hardware.accelerator.get_available_trackers", lambda: [])
     with pytest.raises(
         SettingsError, match=r"found the tracker 'wandb', which is not installed; .*; pip install 'genolm\["
     ):

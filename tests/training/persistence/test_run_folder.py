@@ -15,7 +15,7 @@ from genolm.models import AwdLstmConfig, AwdLstmForCausalLM
 from genolm.tokenization.scheme import KmerScheme
 from genolm.tokenization.tokenizer_json import load_scheme
 from genolm.training.job import LoopSettings
-from genolm.training.run_folder import (
+from genolm.training.persistence.run_folder import (
     compute_model_sha256,
     finish_run_folder,
     open_run_folder,

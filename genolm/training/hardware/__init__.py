@@ -1,0 +1,1 @@
+"""What a training runs on: processes, number formats, memory, and what a machine has."""

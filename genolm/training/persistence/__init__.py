@@ -1,0 +1,1 @@
+"""What a training leaves on the disk: checkpoints, run folders; their locks, and full disks."""
