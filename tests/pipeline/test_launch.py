@@ -141,8 +141,7 @@ def wait_for(path: Path, job: subprocess.Popen) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM], ids=["USR1", "TERM"])
-def test_a_job_that_slurm_signals_goes_back_into_the_queue_and_goes_on(tiny_recipe, slurm, tmp_path, number):
+def test_a_job_that_slurm_signals_goes_back_into_the_queue_and_goes_on(tiny_recipe, slurm, tmp_path):
     settings = ("--set", "pretrain.tokens=36000")  # 150 steps, so that it is not done before the signal
     words = ["sbatch", SLURM_SCRIPT, "pretrain", "causal", "--config", tiny_recipe, *settings]
     folder = tmp_path / "runs" / "tiny" / "genome-lm"
@@ -158,14 +157,14 @@ def test_a_job_that_slurm_signals_goes_back_into_the_queue_and_goes_on(tiny_reci
         try:
             wait_for(folder / "checkpoint-4", job)
             for pid in (tmp_path / "pids").read_text().split():
-                os.kill(int(pid), number)
+                os.kill(int(pid), signal.SIGUSR1)
             out, err = job.communicate(timeout=60)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(job.pid, signal.SIGKILL)
     assert (job.returncode, out) == (0, ""), err
     assert err.count("stopped: ") == 1, err
-    assert number.name in err
+    assert "SIGUSR1" in err
     assert (tmp_path / "requeued").read_text() == "4711\n"
     assert not (folder / "metrics.json").exists()
 
