@@ -18,8 +18,8 @@ from accelerate.utils import DistributedType
 from torch import nn
 
 from genolm.errors import GenolmError, ShortMemoryError, StoppedError, TrainingError
-from genolm.files import write_json
 from genolm.progress import Reporter, Task
+from genolm.training.bad_batch import report_bad_batch
 from genolm.training.hardware.accelerator import build_accelerator
 from genolm.training.hardware.auto_batch import (
     find_memory_limit_bytes,
@@ -59,7 +59,6 @@ from genolm.training.step import StepResult, StepRunner, agree_on_step
 from genolm.training.stop_signals import StopRequest, catch_stop_signals, name_signal
 from genolm.training.training_log import StepFigures, TrainingLog
 
-BAD_BATCH_NAME = "bad_batch.json"
 MAX_SKIPPED_STEPS = 25  # in a row, in fp16: the loss scale has then been halved as often
 
 
@@ -339,25 +338,15 @@ class _Training:
             self.state.skipped_steps += 1
         else:
             self._save_checkpoint()
-            raise self.ranks.on_main(lambda: self._report_bad_batch(result))
-
-    def _report_bad_batch(self, result: StepResult) -> TrainingError:
-        step = self.state.step
-        names = self.job.batches.name_rows(step, slice(0, self.job.batches.count_rows(step)))
-        write_json(
-            self.run_folder / BAD_BATCH_NAME,
-            {"step": step, "loss": str(result.loss), "grad_norm": str(result.grad_norm), "rows": names},
-        )
-        what = (
-            f"a gradient of norm {result.grad_norm}" if result.has_finite_loss else f"a loss of {result.loss}"
-        )
-        more = f" and {len(names) - 3} more in {BAD_BATCH_NAME}" if len(names) > 3 else ""
-        return TrainingError(
-            found=f"{what} at step {step} of {self.job.title} (batch: {', '.join(names[:3])}{more})",
-            expected="finite numbers",
-            remedy="look at the batch, or set a lower learning_rate; "
-            f"the last good step is checkpoint-{step}",
-        )
+            raise self.ranks.on_main(
+                lambda: report_bad_batch(
+                    result,
+                    self.job.batches,
+                    step=self.state.step,
+                    title=self.job.title,
+                    run_folder=self.run_folder,
+                )
+            )
 
     def _log_evaluate_save(self, result: StepResult, task: Task) -> None:
         state, settings = self.state, self.settings

@@ -23,9 +23,9 @@ from genolm.files import atomic_folder, compute_fingerprint, compute_sha256, is_
 from genolm.models import AUTO_MAP
 from genolm.tokenization.scheme import KmerScheme
 from genolm.tokenization.tokenizer_json import save_tokenizer
+from genolm.training.bad_batch import BAD_BATCH_NAME
 from genolm.training.hardware.ranks import get_ranks
 from genolm.training.job import LoopSettings
-from genolm.training.loop import BAD_BATCH_NAME
 from genolm.training.loss_figure import plot_loss_curve
 from genolm.training.micro_batches import MICRO_BATCH_NAME
 from genolm.training.persistence.disk_space import explain_full_disk
