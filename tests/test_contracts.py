@@ -71,6 +71,7 @@ COMMANDS = {
     "word2vec neighbors",
     "word2vec plot",
     "pretrain causal",
+    "pretrain masked",
     "adapt",
     "finetune",
     "predict",
@@ -308,7 +309,22 @@ def test_every_recipe_is_usable(name):
     assert load_recipe(name, overrides=["seed=7"]).seed == 7
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if not name.endswith("_debug")])
+MASKED_RECIPES = [name for name in RECIPES if name.startswith("dnabert_") and name != "dnabert_debug"]
+OTHER_RECIPES = [name for name in RECIPES if name not in MASKED_RECIPES and not name.endswith("_debug")]
+
+
+@pytest.mark.parametrize("name", MASKED_RECIPES)
+def test_the_masked_language_models_have_a_small_twin_on_the_embedded_genome(name):
+    from genolm.pipeline.recipe import load_recipe
+
+    recipe, twin = load_recipe(name), load_recipe("dnabert_debug")
+    assert twin.genomes == ("builtin:ecoli_k12_mg1655",)
+    assert twin.masked.model.architecture == recipe.masked.model.architecture
+    assert (twin.masked.model.size, twin.masked.schedule) == ("debug", recipe.masked.schedule)
+    assert twin.masked.steps * twin.masked.batch_size <= recipe.masked.steps * recipe.masked.batch_size / 1000
+
+
+@pytest.mark.parametrize("name", OTHER_RECIPES)
 def test_every_recipe_has_a_small_twin_on_the_same_data(name):
     from genolm.pipeline.recipe import load_recipe
 

@@ -53,6 +53,38 @@ def causal(
     _print_result(run_pretraining(run, corpus=corpus, output=output))
 
 
+def masked(
+    corpus: Annotated[
+        Path | None,
+        typer.Option(
+            help="Corpus folder, from genolm corpus build.  [default: the recipe's genomes, without the "
+            "held-out labeled sequences, in runs/RECIPE/corpus]"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write; the same command again goes on in it.  [default: runs/RECIPE/masked-lm]"
+        ),
+    ] = None,
+    pretrained: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a masked language model to go on from, such as DNABERT's."),
+    ] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="Scheme.  [default: the recipe's]")] = None,
+    recipe: RecipeOption = "dnabert_k3_bacteria",
+    seed: SeedOption = None,
+    auto_batch: AutoBatchOption = False,
+    settings: SetOption = None,
+) -> None:
+    """Train a masked language model (BERT or ModernBERT) on a corpus, hiding whole bases."""
+    from genolm.pipeline.single_stage import run_masked_pretraining
+
+    overrides = [*collect_overrides(settings, seed), *_collect_auto_batch(auto_batch, "masked")]
+    run = _open_run(recipe, overrides, tokenizer=tokenizer)
+    _print_result(run_masked_pretraining(run, corpus=corpus, pretrained=pretrained, output=output))
+
+
 def adapt(
     pretrained: Annotated[
         Path | None, typer.Option(help="Folder of a language model.  [default: runs/RECIPE/genome-lm]")
@@ -102,8 +134,8 @@ def finetune(
         str | None,
         typer.Option(
             metavar="START",
-            help="What the recipe's folder has to start from: scratch (random weights), word2vec, genome-lm "
-            "or domain-lm.  [default: domain-lm, or scratch with --data]",
+            help="What the recipe's folder has to start from: scratch (random weights), word2vec, genome-lm, "
+            "domain-lm or masked-lm.  [default: domain-lm, or scratch with --data]",
         ),
     ] = None,
     pretrained: Annotated[
@@ -148,6 +180,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(help="Stage 1: language models of genomes.", no_args_is_help=True)
     group.command()(causal)
+    group.command()(masked)
     group.callback()(lambda: None)
     app.add_typer(group, name="pretrain")
     app.command()(adapt)

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from genolm.alphabet import Codes
-from genolm.errors import RunFolderError
-from genolm.files import read_json
+from genolm.errors import DataError, RunFolderError
+from genolm.files import compute_fingerprint, compute_sha256, read_json
 from genolm.genome.intervals import Intervals
 
 CORPUS_JSON = "corpus.json"
@@ -101,6 +101,29 @@ def load_corpus_bases(folder: Path, split: str) -> CorpusBases:
         row_weights=row_weights,
         soft_masked=_load_soft_masked(folder, split, splits[split]["soft_masked_bp"]),
     )
+
+
+def load_held_out_bases(folder: Path) -> dict[str, CorpusBases]:
+    """Open the validation split, and the test split if there is one.
+
+    Raises:
+        DataError: there is no validation split.
+        RunFolderError: as of `load_corpus_bases`.
+    """
+    splits = read_corpus_info(folder)["splits"]
+    if "validation" not in splits:
+        raise DataError(
+            found=f"no validation split in {folder}",
+            expected="held-out sequence to choose the weights by",
+            remedy="build the corpus with split: blocks, or another one that holds validation sequence out",
+        )
+    return {split: load_corpus_bases(folder, split) for split in ("validation", "test") if split in splits}
+
+
+def compute_corpus_fingerprint(folder: Path) -> str:
+    """Return a sha256 over the bases of all splits."""
+    splits = read_corpus_info(folder)["splits"]
+    return compute_fingerprint({split: compute_sha256(get_bases_path(folder, split)) for split in splits})
 
 
 def locate_bases(folder: Path, split: str, positions: Sequence[int]) -> list[str]:

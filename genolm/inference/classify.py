@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 import genolm.models  # noqa: F401  registers the architectures with the Auto classes
 from genolm.errors import RunFolderError
-from genolm.models.scoring import compute_probabilities
+from genolm.models.scoring import Task, check_lengths, compute_probabilities, find_task
 from genolm.progress import Reporter
 from genolm.tokenization.encoder import encode_sequences
 from genolm.tokenization.scheme import KmerScheme
@@ -18,11 +18,19 @@ from genolm.tokenization.tokenizer_json import load_scheme
 
 
 class Classifier(NamedTuple):
-    """A model in eval mode, how it cuts sequences, and its class names in the order of the probabilities."""
+    """A model in eval mode, how it cuts sequences, and its class names in the order of the probabilities.
+
+    A regression has one name, of its value.
+    """
 
     model: PreTrainedModel
     scheme: KmerScheme
     label_names: tuple[str, ...]
+
+    @property
+    def task(self) -> Task:
+        """What the model was trained for."""
+        return find_task(self.model.config)
 
 
 def load_classifier(folder: Path) -> Classifier:
@@ -63,7 +71,12 @@ def classify_sequences(
     batch_size: int = 64,
     reporter: Reporter | None = None,
 ) -> np.ndarray:
-    """Return the probability of each class, float32 [sequences, classes]."""
+    """Return the probability of each class or label, float32 [sequences, classes]; of a regression, values.
+
+    Raises:
+        DataError: a sequence is longer than the model, and the model does not take windows.
+    """
     token_ids = encode_sequences(sequences, classifier.scheme)
+    check_lengths(classifier.model.config, token_ids, scheme=classifier.scheme)
     with (reporter or Reporter()).task("predict", total=len(sequences)) as task:
         return compute_probabilities(classifier.model, token_ids, batch_size=batch_size, on_batch=task.update)

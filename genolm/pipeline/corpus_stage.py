@@ -14,7 +14,7 @@ from genolm.pipeline.recipe import RecipeRun
 MIN_EXCLUDED_BP = 16
 
 
-def build_recipe_corpus(run: RecipeRun, data: LabeledData) -> None:
+def build_recipe_corpus(run: RecipeRun, data: LabeledData | None) -> None:
     """Build the corpus without the held-out sequences, unless that very corpus is there already.
 
     Raises:
@@ -49,8 +49,10 @@ def claim_run_folder(run: RecipeRun, data: LabeledData) -> None:
     run.ranks.on_main(claim)
 
 
-def _select_held_out(run: RecipeRun, data: LabeledData) -> list[str]:
+def _select_held_out(run: RecipeRun, data: LabeledData | None) -> list[str]:
     """Return the validation and test sequences that are long enough to be found in a genome."""
+    if data is None:
+        return []
     held_out = [sequence for split in ("validation", "test") for sequence in data.select(split).sequences]
     if num_short := sum(len(sequence) < MIN_EXCLUDED_BP for sequence in held_out):
         run.reporter.note(

@@ -15,6 +15,7 @@ from genolm.training.adaptation import AdaptSettings
 from genolm.training.causal_lm import PretrainCausalSettings
 from genolm.training.classifier import FinetuneSettings
 from genolm.training.hardware.ranks import Ranks, get_ranks
+from genolm.training.masked_lm import PretrainMaskedSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,14 +23,15 @@ class Recipe:
     """Everything that decides a pipeline's result."""
 
     genomes: tuple[str, ...]  # FASTA files, or builtin: names
-    data: str  # labeled sequences: a file, or a builtin: name
     tokenizer: str  # scheme, such as kmer_k3_s1
+    data: str = ""  # labeled sequences: a file, or a builtin: name; none is needed to pretrain a masked LM
     seed: int = 0
     columns: ColumnNames = field(default_factory=ColumnNames)
     corpus: CorpusSettings = field(default_factory=CorpusSettings)
     word2vec: Word2VecSettings | None = None  # train vectors on the corpus, and try them as a start
     embeddings: str = ""  # or folder of vectors that are there already
     pretrain: PretrainCausalSettings = field(default_factory=PretrainCausalSettings)
+    masked: PretrainMaskedSettings | None = None  # a masked language model of the corpus
     adapt: AdaptSettings = field(default_factory=AdaptSettings)
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     scratch: FinetuneSettings = field(
@@ -71,6 +73,11 @@ class RecipeRun:
     def genome_lm(self) -> Path:
         """Return the folder of stage 1."""
         return self.folder / "genome-lm"
+
+    @property
+    def masked_lm(self) -> Path:
+        """Return the folder of the masked language model."""
+        return self.folder / "masked-lm"
 
     @property
     def domain_lm(self) -> Path:

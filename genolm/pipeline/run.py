@@ -1,7 +1,8 @@
 """A whole pipeline from one recipe.
 
 Genomes become a corpus, the corpus a language model, adapted to the labeled sequences, then three classifiers
-(random weights, genome LM, genome LM + domain LM) and their controls. The classifier is chosen on validation.
+(random weights, genome LM, genome LM + domain LM) and their controls. With a masked language model in the
+recipe the classifier starts from that one instead. The classifier is chosen on validation.
 """
 
 import shutil
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from genolm.corpus.labeled import LabeledData
 from genolm.embeddings.vectors import KmerVectors
+from genolm.errors import SettingsError
 from genolm.evaluation.report import (
     AblationReport,
     ClassifierRow,
@@ -32,6 +34,7 @@ from genolm.pipeline.stages import (
     train_classifier,
     train_domain_lm,
     train_genome_lm,
+    train_masked_lm,
 )
 from genolm.progress import Reporter
 
@@ -52,6 +55,12 @@ def run_pipeline(recipe: Recipe, output: Path, *, reporter: Reporter | None = No
         GenolmError: bad input, or a folder of another run.
     """
     run = open_run(recipe, name=output.name, folder=output, reporter=reporter)
+    if not recipe.data:
+        raise SettingsError(
+            found=f"a recipe without labeled sequences ({run.name})",
+            expected="data to fine-tune and evaluate on",
+            remedy="add data: to the recipe, or run genolm pretrain masked, which needs none",
+        )
     data = read_recipe_data(run)
     build_recipe_corpus(run, data)
     language_models = _train_language_models(run, data)
@@ -74,24 +83,30 @@ def run_pipeline(recipe: Recipe, output: Path, *, reporter: Reporter | None = No
 def _train_language_models(run: RecipeRun, data: LabeledData) -> tuple[LanguageModelRow, ...]:
     """Do stages 1 and 2; return the genome LM's score beside that of the best Markov model."""
     markov = score_recipe_markov(run)
-    metrics = train_genome_lm(run)
-    train_domain_lm(run, data)
-    genome_lm = LanguageModelRow(
-        name="genome LM",
+    if run.recipe.masked:
+        name, metrics = "masked LM (sees both sides)", train_masked_lm(run)
+    else:
+        name, metrics = "genome LM", train_genome_lm(run)
+        train_domain_lm(run, data)
+    language_model = LanguageModelRow(
+        name=name,
         validation_bits_per_base=metrics["validation"]["bits_per_base"],
         test_bits_per_base=metrics["test"]["bits_per_base"],
     )
-    return (markov, genome_lm)
+    return (markov, language_model)
 
 
 def _train_classifiers(
     run: RecipeRun, data: LabeledData, vectors: KmerVectors | None
 ) -> dict[str, ClassifierRow]:
     """Do stage 3 from each start: random weights, vectors, each language model; return their rows."""
-    pretrained = {"genome-lm": run.genome_lm, "domain-lm": run.domain_lm}
+    pretrained = {"genome-lm": run.genome_lm, "domain-lm": run.domain_lm, "masked-lm": run.masked_lm}
+    starts = (
+        ["scratch", "word2vec", "masked-lm"] if run.recipe.masked else START_TITLES.keys() - {"masked-lm"}
+    )
     rows = {}
     for start, title in START_TITLES.items():
-        if start == "word2vec" and vectors is None:
+        if start not in starts or (start == "word2vec" and vectors is None):
             continue
         metrics = train_classifier(
             run,

@@ -21,6 +21,7 @@ from genolm.pipeline.stages import (
     train_classifier,
     train_domain_lm,
     train_genome_lm,
+    train_masked_lm,
 )
 from genolm.tokenization.tokenizer_json import load_scheme
 
@@ -44,6 +45,25 @@ def run_pretraining(run: RecipeRun, *, corpus: Path | None = None, output: Path 
         build_recipe_corpus(run, read_recipe_data(run))
     metrics = train_genome_lm(run, corpus=corpus, output=output)
     return StageResult(output or run.genome_lm, metrics)
+
+
+def run_masked_pretraining(
+    run: RecipeRun,
+    *,
+    corpus: Path | None = None,
+    pretrained: Path | None = None,
+    output: Path | None = None,
+) -> StageResult:
+    """Train a masked language model on a corpus folder, or on the recipe's own, which is built if need be.
+
+    Raises:
+        GenolmError: bad input, or a folder of another run.
+    """
+    _check_output(output, {"--corpus": corpus, "--pretrained": pretrained})
+    if corpus is None:
+        build_recipe_corpus(run, read_recipe_data(run) if run.recipe.data else None)
+    metrics = train_masked_lm(run, corpus=corpus, pretrained=pretrained, output=output)
+    return StageResult(output or run.masked_lm, metrics)
 
 
 def run_adaptation(
@@ -92,7 +112,7 @@ def run_finetuning(
     """
     _check_output(output, {"--pretrained": pretrained, "--embeddings": embeddings, "--data": data})
     start = _choose_start(start, pretrained=pretrained, embeddings=embeddings, data=data)
-    if start in ("genome-lm", "domain-lm"):
+    if start in ("genome-lm", "domain-lm", "masked-lm"):
         pretrained = _require_language_model(run, start)
     scheme = load_scheme(pretrained) if pretrained else run.scheme
     if data is None:
@@ -154,6 +174,7 @@ def _require_language_model(run: RecipeRun, start: str) -> Path:
     folder, command = {
         "genome-lm": (run.genome_lm, "genolm pretrain causal"),
         "domain-lm": (run.domain_lm, "genolm adapt"),
+        "masked-lm": (run.masked_lm, "genolm pretrain masked"),
     }[start]
     if not (folder / "metrics.json").is_file():
         raise RunFolderError(

@@ -7,18 +7,21 @@ from genolm.corpus.labeled import LabeledData
 from genolm.embeddings.features import build_embedding_matrix
 from genolm.embeddings.vectors import KmerVectors, load_vectors
 from genolm.embeddings.word2vec import train_word2vec
+from genolm.errors import SettingsError
 from genolm.evaluation.report import ClassifierRow, LanguageModelRow
 from genolm.pipeline.controls import fit_data_controls, fit_vector_control, score_markov
 from genolm.pipeline.recipe import RecipeRun
 from genolm.training.adaptation import adapt
 from genolm.training.causal_lm import pretrain_causal
 from genolm.training.classifier import finetune
+from genolm.training.masked_lm import pretrain_masked
 
 START_TITLES = {
     "scratch": "from scratch",
     "word2vec": "word2vec",
     "genome-lm": "genome LM",
     "domain-lm": "genome LM + domain LM",
+    "masked-lm": "masked LM",
 }
 
 
@@ -31,6 +34,35 @@ def train_genome_lm(
         output or run.genome_lm,
         scheme=run.scheme,
         settings=run.recipe.pretrain,
+        seed=run.recipe.seed,
+        reporter=run.reporter,
+    )
+
+
+def train_masked_lm(
+    run: RecipeRun,
+    *,
+    corpus: Path | None = None,
+    pretrained: Path | None = None,
+    output: Path | None = None,
+) -> dict[str, Any]:
+    """Train a masked LM, in the recipe's folders unless others are given; return what metrics.json holds.
+
+    Raises:
+        SettingsError: the recipe has none.
+    """
+    if run.recipe.masked is None:
+        raise SettingsError(
+            found=f"no masked language model in the recipe {run.name}",
+            expected="its setting masked",
+            remedy="use the recipe dnabert_k3_bacteria or dnabert_k6_human, or add masked: to yours",
+        )
+    return pretrain_masked(
+        corpus or run.corpus,
+        output or run.masked_lm,
+        scheme=run.scheme,
+        settings=run.recipe.masked,
+        pretrained=pretrained,
         seed=run.recipe.seed,
         reporter=run.reporter,
     )
@@ -104,7 +136,11 @@ def score_recipe_markov(run: RecipeRun) -> LanguageModelRow:
             run.corpus,
             run.folder / "markov.json",
             scheme=run.scheme,
-            window_bp=run.recipe.pretrain.eval_window_bp,
+            window_bp=(
+                run.recipe.masked.windows.length_bp
+                if run.recipe.masked
+                else run.recipe.pretrain.eval_window_bp
+            ),
             reporter=run.reporter,
         )
     )

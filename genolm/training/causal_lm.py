@@ -11,13 +11,12 @@ from transformers import PreTrainedModel
 
 from genolm.corpus.bases import (
     CorpusBases,
-    get_bases_path,
+    compute_corpus_fingerprint,
     load_corpus_bases,
+    load_held_out_bases,
     locate_bases,
-    read_corpus_info,
 )
-from genolm.errors import DataError, SettingsError
-from genolm.files import compute_fingerprint, compute_sha256
+from genolm.errors import SettingsError
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM
 from genolm.models.settings import AwdLstmSettings, DropoutSettings
 from genolm.progress import Reporter
@@ -75,7 +74,7 @@ def pretrain_causal(
     Raises:
         RunFolderError: `output` holds another run, or `corpus` is not a corpus.
     """
-    bases, held_out = _load_splits(corpus)
+    bases, held_out = load_corpus_bases(corpus, "train"), load_held_out_bases(corpus)
     reporter = reporter or Reporter()
     if (bases.row_weights != 1).any():
         reporter.note("  the genomes' weights are for windows drawn at random; here every base is read alike")
@@ -91,7 +90,7 @@ def pretrain_causal(
         output,
         command="pretrain causal",
         settings={**asdict(settings), "tokenizer": scheme.name, "seed": seed},
-        inputs={"corpus": _compute_corpus_fingerprint(corpus)},
+        inputs={"corpus": compute_corpus_fingerprint(corpus)},
     ) as finished:
         return finished or _train(
             stream, held_out, output, scheme=scheme, settings=settings, seed=seed, reporter=reporter
@@ -154,26 +153,6 @@ def build_causal_lm(scheme: KmerScheme, settings: PretrainCausalSettings, *, see
             **settings.dropout.build_config(),
         )
     )
-
-
-def _load_splits(corpus: Path) -> tuple[CorpusBases, dict[str, CorpusBases]]:
-    """Return the bases to train on, and those of the held-out splits that there are."""
-    splits = read_corpus_info(corpus)["splits"]
-    held_out = {
-        split: load_corpus_bases(corpus, split) for split in ("validation", "test") if split in splits
-    }
-    if "validation" not in held_out:
-        raise DataError(
-            found=f"no validation split in {corpus}",
-            expected="held-out sequence to choose the weights by",
-            remedy="build the corpus with split: blocks, or another one that holds validation sequence out",
-        )
-    return load_corpus_bases(corpus, "train"), held_out
-
-
-def _compute_corpus_fingerprint(corpus: Path) -> str:
-    splits = read_corpus_info(corpus)["splits"]
-    return compute_fingerprint({split: compute_sha256(get_bases_path(corpus, split)) for split in splits})
 
 
 def _build_job(

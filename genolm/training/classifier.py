@@ -1,71 +1,51 @@
-"""Stage 3 of ULMFiT: a classifier on a pretrained language model, or from random weights."""
+"""Fine-tuning: a classifier or a regression on a pretrained model, or from random weights.
+
+On an AWD-LSTM it is stage 3 of ULMFiT; a BERT or a ModernBERT stays a plain model of transformers.
+"""
 
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from transformers import PreTrainedModel
 
-from genolm.corpus.labeled import LabeledData
-from genolm.errors import DataError, SettingsError
+from genolm.corpus.labeled import SPLITS, LabeledData
+from genolm.errors import SettingsError
 from genolm.files import compute_fingerprint
-from genolm.metrics import compute_classification_metrics, compute_classification_report
-from genolm.models import AwdLstmConfig, AwdLstmForSequenceClassification
 from genolm.models.initialization import load_embedding_matrix
-from genolm.models.scoring import compute_probabilities, select_scores
-from genolm.models.settings import AwdLstmSettings, DropoutSettings
+from genolm.models.scoring import compute_probabilities
 from genolm.progress import Reporter
-from genolm.tokenization.encoder import TokenIds, encode_sequences
+from genolm.tokenization.encoder import TokenIds
 from genolm.tokenization.scheme import KmerScheme
-from genolm.tokenization.tokenizer_json import load_scheme
+from genolm.training.finetuning.data import (
+    Examples,
+    Unit,
+    build_batches,
+    build_targets,
+    check_targets,
+    encode_split,
+    find_unit,
+)
+from genolm.training.finetuning.methods import finish_method, prepare_method
+from genolm.training.finetuning.metrics import compute_report, compute_training_figures
+from genolm.training.finetuning.models import build_classifier, build_config, load_pretrained_scheme
+from genolm.training.finetuning.settings import SMALLER_IS_BETTER, FinetuneSettings, LoraSettings
 from genolm.training.hardware.ranks import get_ranks
-from genolm.training.job import LoopSettings, TrainingJob
+from genolm.training.job import TrainingJob
 from genolm.training.loop import run_training
 from genolm.training.persistence.run_folder import (
     compute_model_sha256,
     finish_run_folder,
     open_run_folder,
 )
-from genolm.training.schedules import PhasedSchedule, PhaseSettings, ScheduleName
-from genolm.training.sequence_batches import SequenceBatches
+from genolm.training.schedules import PhasedSchedule
 
-
-@dataclass(frozen=True, kw_only=True)
-class FinetuneSettings:
-    """Stage 3: a classifier. The phases unfreeze the layer groups from the output down."""
-
-    phases: tuple[PhaseSettings, ...] = (
-        PhaseSettings(epochs=1, learning_rate=2e-2, trained_groups=1),
-        PhaseSettings(epochs=1, learning_rate=1e-2, trained_groups=2),
-        PhaseSettings(epochs=1, learning_rate=5e-3, trained_groups=3),
-        PhaseSettings(epochs=4, learning_rate=5e-3),
-    )
-    group_factor: float = 2.6  # each layer group learns this many times slower than the one above it
-    schedule: ScheduleName = "slanted_triangular"
-    batch_size: int = 64  # sequences
-    monitor: str = "auroc"  # what chooses the epoch, on validation: auroc, mcc, accuracy or loss
-    patience: int = 0  # epochs without a gain on validation before it stops; 0 means never
-    classifier_dropout: float = 0.2  # before the head
-    freeze_embeddings: bool = False  # given embeddings stay as they are; they learn otherwise
-    dropout: DropoutSettings = field(default_factory=DropoutSettings)
-    model: AwdLstmSettings = field(default_factory=AwdLstmSettings)  # of a classifier from random weights
-    loop: LoopSettings = field(default_factory=LoopSettings)
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        monitors = ("auroc", "mcc", "accuracy", "loss")
-        if not self.phases or self.batch_size < 1 or self.monitor not in monitors:
-            raise SettingsError(
-                found=f"{len(self.phases)} phases, batch_size {self.batch_size}, monitor {self.monitor!r}",
-                expected=f"a phase or more, batch_size of at least 1, monitor one of {', '.join(monitors)}",
-                remedy="correct the finetune settings",
-            )
+__all__ = ["FinetuneSettings", "LoraSettings", "finetune"]
 
 
 def finetune(
@@ -87,7 +67,8 @@ def finetune(
         data: labeled sequences with a train and a validation split.
         output: run folder; at the end a Hugging Face model folder.
         settings: of the training.
-        pretrained: folder of a language model to start from; without it the weights are random.
+        pretrained: folder of a language model to start from, an AWD-LSTM, a BERT or a ModernBERT; without it
+            an AWD-LSTM starts from random weights.
         scheme: how to cut the sequences; that of the pretrained model if there is one.
         embeddings: float32 [vocabulary, embedding_size], what the embedding starts from instead of random
             weights, such as `genolm.embeddings.features.build_embedding_matrix` gives; not with `pretrained`.
@@ -95,7 +76,8 @@ def finetune(
         reporter: shows the progress.
 
     Raises:
-        DataError: a split is empty or lacks a class.
+        DataError: a split is empty or lacks a class, a label does not suit the task, or a sequence is longer
+            than the model.
         RunFolderError: `output` holds another run, or `pretrained` no finished model.
     """
     reporter = reporter or Reporter()
@@ -105,48 +87,55 @@ def finetune(
             expected="one of them: a pretrained model has its own embedding",
             remedy="leave one out",
         )
-    scheme = load_scheme(pretrained) if pretrained else scheme
+    scheme = load_pretrained_scheme(pretrained) if pretrained else scheme
     if scheme is None:
         raise SettingsError(
             found="neither a pretrained model nor a tokenizer",
             expected="one of them",
             remedy="name a pretrained folder, or a scheme such as kmer_k3_s1",
         )
-    for split in ("train", "validation"):
-        _check_split(data, split)
-    with open_run_folder(
-        output,
-        command="finetune",
-        settings={**asdict(settings), "tokenizer": scheme.name, "seed": seed},
-        inputs=_identify_inputs(data, pretrained, embeddings),
-    ) as finished:
+    targets = build_targets(data, settings.task)
+    check_targets(data, targets, settings.task)
+    inputs = _identify_inputs(data, pretrained, embeddings)
+    config = build_config(scheme, settings, targets.names, pretrained=pretrained)
+    examples = {
+        split: encode_split(data, targets, split, scheme=scheme, model_config=config) for split in SPLITS
+    }
+    run_settings = {**asdict(settings), "tokenizer": scheme.name, "seed": seed}
+    with open_run_folder(output, command="finetune", settings=run_settings, inputs=inputs) as finished:
         if finished:
             return finished
-        model = _build_classifier(scheme, settings, data.label_names, pretrained=pretrained, seed=seed)
+        model = build_classifier(config, pretrained=pretrained, seed=seed)
         if embeddings is not None:
             load_embedding_matrix(model, embeddings)
+        prepared = prepare_method(model, settings, is_given_embedding=embeddings is not None, seed=seed)
+        unit = find_unit(examples["train"]) if settings.task == "regression" else Unit(0.0, 1.0)
+        job = _build_job(
+            examples,
+            settings,
+            model_config=config,
+            unit=unit,
+            frozen_groups=prepared.frozen_groups,
+            group_factor=settings.group_factor if pretrained else 1.0,
+            seed=seed,
+            title=f"classifier {_name_start(pretrained, embeddings)}",
+            bases_per_token=scheme.stride,
+        )
         outcome = run_training(
-            _build_job(
-                data,
-                scheme,
-                settings,
-                seed=seed,
-                title=f"classifier {_name_start(pretrained, embeddings)}",
-                group_factor=settings.group_factor if pretrained else 1.0,
-                freeze_embeddings=settings.freeze_embeddings and embeddings is not None,
-            ),
-            model=model,
+            job,
+            model=prepared.model,
             run_folder=output,
             settings=settings.loop,
             seed=seed,
             reporter=reporter,
         )
+        model = finish_method(prepared.model, unit=unit)
         metrics: dict[str, Any] = {"steps": outcome.steps, "best_step": outcome.best_step}
         for split in ("validation", "test"):
-            if part := data.select(split):
-                token_ids = encode_sequences(part.sequences, scheme)
-                probabilities = _compute_probabilities(model.eval(), token_ids)
-                metrics[split] = compute_classification_report(part.labels, select_scores(probabilities))
+            if examples[split].token_ids:
+                outputs = _compute_probabilities(model.eval(), examples[split].token_ids)
+                values = examples[split].values
+                metrics[split] = compute_report(settings.task, values, outputs, names=targets.names)
         finish_run_folder(output, model=model, scheme=scheme, metrics=metrics)
         return metrics
 
@@ -166,32 +155,23 @@ def _identify_inputs(
 
 
 def _build_job(
-    data: LabeledData,
-    scheme: KmerScheme,
+    examples: dict[str, Examples],
     settings: FinetuneSettings,
     *,
+    model_config: Any,
+    unit: Unit,
+    frozen_groups: int,
+    group_factor: float,
     seed: int,
     title: str,
-    group_factor: float,
-    freeze_embeddings: bool,
+    bases_per_token: int,
 ) -> TrainingJob:
-    train, validation = data.select("train"), data.select("validation")
-    batches = SequenceBatches(
-        encode_sequences(train.sequences, scheme),
-        batch_size=settings.batch_size,
-        seed=seed,
-        labels=train.labels,
-        names=train.ids,
-    )
-    held_out = encode_sequences(validation.sequences, scheme)
+    train, validation = (unit.normalize(examples[split]) for split in ("train", "validation"))
+    batches = build_batches(train, model_config=model_config, batch_size=settings.batch_size, seed=seed)
 
     def evaluate(current: PreTrainedModel) -> dict[str, float]:
-        probabilities = _compute_probabilities(current, held_out)
-        figures = compute_classification_metrics(validation.labels, select_scores(probabilities))
-        return {
-            "loss": _compute_log_loss(validation.labels, probabilities),
-            **{name: figures[name] for name in ("accuracy", "mcc", "auroc")},
-        }
+        outputs = _compute_probabilities(current, validation.token_ids)
+        return compute_training_figures(settings.task, validation.values, outputs, scale=unit.scale)
 
     return TrainingJob(
         title=title,
@@ -201,14 +181,15 @@ def _build_job(
             steps_per_epoch=batches.steps_per_epoch,
             schedule=settings.schedule,
             group_factor=group_factor,
-            frozen_groups=int(freeze_embeddings),
+            frozen_groups=frozen_groups,
+            warmup_steps=settings.warmup_steps,
         ),
         evaluate=evaluate,
         monitor=settings.monitor,
-        larger_is_better=settings.monitor != "loss",
+        larger_is_better=settings.monitor not in SMALLER_IS_BETTER,
         eval_every_steps=batches.steps_per_epoch,
         patience=settings.patience,
-        bases_per_token=scheme.stride,
+        bases_per_token=bases_per_token,
     )
 
 
@@ -227,47 +208,3 @@ def _name_start(pretrained: Path | None, embeddings: npt.NDArray[np.float32] | N
     if pretrained:
         return f"on {pretrained.name}"
     return "from scratch" if embeddings is None else "from embeddings"
-
-
-def _build_classifier(
-    scheme: KmerScheme,
-    settings: FinetuneSettings,
-    label_names: tuple[str, ...],
-    *,
-    pretrained: Path | None,
-    seed: int,
-) -> AwdLstmForSequenceClassification:
-    torch.manual_seed(seed)
-    changes: dict[str, Any] = {
-        **settings.dropout.build_config(),
-        "classifier_dropout": settings.classifier_dropout,
-        "id2label": dict(enumerate(label_names)),
-        "label2id": {name: index for index, name in enumerate(label_names)},
-    }
-    if pretrained:
-        return AwdLstmForSequenceClassification.from_pretrained(pretrained, **changes)
-    config = AwdLstmConfig(
-        vocab_size=scheme.vocab_size,
-        kmer_k=scheme.k,
-        kmer_stride=scheme.stride,
-        **asdict(settings.model),
-        **changes,
-    )
-    return AwdLstmForSequenceClassification(config)
-
-
-def _check_split(data: LabeledData, split: str) -> None:
-    present = set(data.select(split).labels.tolist())
-    if len(present) < len(data.label_names):
-        missing = [name for index, name in enumerate(data.label_names) if index not in present]
-        raise DataError(
-            found=f"no sequence with label {', '.join(missing)} in the {split} split",
-            expected="every label in the train and validation splits",
-            remedy="correct the split column",
-        )
-
-
-def _compute_log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the mean negative log-probability of the right class, in nats."""
-    right = np.clip(probabilities[np.arange(len(labels)), labels], 1e-12, 1.0)
-    return float(-np.log(right).mean())

@@ -259,7 +259,7 @@ class _Training:
             is_main=self.ranks.is_main,
         )
 
-    def _try_step(self, micro_batches: Sequence[MicroBatch], total_weight: int) -> StepResult | None:
+    def _try_step(self, micro_batches: Sequence[MicroBatch], total_weight: float) -> StepResult | None:
         """Take a step; if memory does not suffice, make the micro-batches smaller and return None."""
         try:
             return self.runner.run(

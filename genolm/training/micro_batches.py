@@ -33,7 +33,7 @@ class StepInput(NamedTuple):
 
     inputs: dict[str, Tensor]
     tokens: int  # read, padding left out
-    weight: int  # labels that the model's mean loss runs over
+    weight: float  # labels that the model's mean loss runs over, or the sum of their weights
     keeps_carry: bool = False  # the hidden state of the step before goes on
 
 

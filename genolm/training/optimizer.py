@@ -3,13 +3,14 @@
 import torch
 from torch import nn
 
+from genolm.models.layer_groups import list_layer_groups
 from genolm.training.schedules import PhasedSchedule
 
 
 def build_optimizer(model: nn.Module, *, weight_decay: float, beta2: float) -> torch.optim.AdamW:
     """Return AdamW with two groups for each layer group: matrices with weight decay, the rest without."""
     groups = []
-    for layer_group in model.layer_groups():  # type: ignore[operator]
+    for layer_group in list_layer_groups(model):
         for decayed in (True, False):
             parameters = [parameter for parameter in layer_group if (parameter.ndim > 1) == decayed]
             groups.append({"params": parameters, "weight_decay": weight_decay if decayed else 0.0})

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from genolm.errors import SettingsError
 
-ScheduleName = Literal["one_cycle", "slanted_triangular", "constant"]
+ScheduleName = Literal["one_cycle", "slanted_triangular", "linear", "constant"]
 
 
 class Rate(NamedTuple):
@@ -43,12 +43,28 @@ def slanted_triangular(step: int, *, num_steps: int, cut_fraction: float = 0.1, 
     return Rate((1 + share * (ratio - 1)) / ratio, 0.8)
 
 
+def linear(step: int, *, num_steps: int, warmup_steps: int = 0) -> Rate:
+    """Linear up from 0 over the warm-up, linear down to 0 after it, as BERT is usually fine-tuned.
+
+    >>> [linear(step, num_steps=6, warmup_steps=2).scale for step in range(6)]
+    [0.0, 0.5, 1.0, 0.75, 0.5, 0.25]
+    """
+    if step < warmup_steps:
+        return Rate(step / warmup_steps, 0.9)
+    return Rate((num_steps - step) / (num_steps - warmup_steps), 0.9)
+
+
 def constant(step: int, *, num_steps: int) -> Rate:
     """The highest rate throughout."""
     return Rate(1.0, 0.9)
 
 
-SCHEDULES = {"one_cycle": one_cycle, "slanted_triangular": slanted_triangular, "constant": constant}
+SCHEDULES = {
+    "one_cycle": one_cycle,
+    "slanted_triangular": slanted_triangular,
+    "linear": linear,
+    "constant": constant,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +103,17 @@ class PhasedSchedule:
     schedule: ScheduleName
     group_factor: float  # each layer group learns this many times slower than the one above it
     frozen_groups: int = 0  # layer groups, counted from the input, that never learn
+    warmup_steps: int = 0  # of each phase, for the linear schedule
+
+    def __post_init__(self) -> None:
+        """Check that every phase outlasts its warm-up."""
+        shortest = min(phase.epochs for phase in self.phases) * self.steps_per_epoch
+        if shortest < self.warmup_steps:
+            raise SettingsError(
+                found=f"warmup_steps {self.warmup_steps} in a phase of {shortest} steps",
+                expected="as many as the phase has, or fewer",
+                remedy="lower warmup_steps, or train for more epochs",
+            )
 
     @property
     def num_steps(self) -> int:
@@ -105,7 +132,8 @@ class PhasedSchedule:
             if step < phase_steps:
                 break
             step -= phase_steps
-        rate = SCHEDULES[self.schedule](step, num_steps=phase_steps)
+        own = {"warmup_steps": self.warmup_steps} if self.schedule == "linear" else {}
+        rate = SCHEDULES[self.schedule](step, num_steps=phase_steps, **own)
         first_trained = max(self.frozen_groups, num_groups - (phase.trained_groups or num_groups))
         return [
             GroupRate(

@@ -26,7 +26,7 @@ from genolm.training.stop_signals import STOP_SIGNALS
 class StepTotals(NamedTuple):
     """What all processes know before a step: of its whole batch, and whether one of them must stop."""
 
-    weight: int
+    weight: float
     tokens: int
     stop_signal: int  # 0 for none
 
@@ -56,7 +56,7 @@ def agree_on_step(micro_batches: Sequence[MicroBatch], *, ranks: Ranks, stop_sig
     tokens = sum(micro.step_input.tokens for micro in micro_batches)
     weight_sum, token_sum, *signals = ranks.sum([weight, tokens, *received])
     numbers = [number for number, count in zip(STOP_SIGNALS, signals, strict=True) if count]
-    return StepTotals(int(weight_sum), int(token_sum), int(numbers[0]) if numbers else 0)
+    return StepTotals(weight_sum, int(token_sum), int(numbers[0]) if numbers else 0)
 
 
 class StepRunner:
@@ -79,7 +79,7 @@ class StepRunner:
         self.seed, self.stateful = seed, stateful
 
     def run(
-        self, step: int, micro_batches: Sequence[MicroBatch], *, carry: Carry, total_weight: int
+        self, step: int, micro_batches: Sequence[MicroBatch], *, carry: Carry, total_weight: float
     ) -> StepResult:
         """Take a step, unless its loss or gradient is not finite (in fp16 the scaler then skips it)."""
         self.model.train()
@@ -87,7 +87,7 @@ class StepRunner:
         losses, carries = [], []
         for index, micro in enumerate(micro_batches):
             is_last = index == len(micro_batches) - 1
-            share = micro.step_input.weight / max(total_weight, 1)
+            share = micro.step_input.weight / (total_weight or 1)
             with nullcontext() if is_last else self.accelerator.no_sync(self.model):
                 output = self._forward(step, micro, carry, first_row=micro_batches[0].rows.start)
                 # Processes average their gradients, so each counts as many times as there are processes.

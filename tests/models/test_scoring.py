@@ -1,9 +1,18 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 
+from genolm.errors import DataError
 from genolm.models import AwdLstmConfig, AwdLstmForSequenceClassification
-from genolm.models.scoring import compute_probabilities, select_scores
+from genolm.models.scoring import (
+    check_lengths,
+    compute_probabilities,
+    cut_long_inputs,
+    find_task,
+    select_scores,
+)
 from genolm.tokenization.encoder import encode_sequences
 from genolm.tokenization.scheme import KmerScheme
 
@@ -47,3 +56,62 @@ def test_two_classes_are_scored_by_the_second_and_more_by_all():
     two, three = np.array([[0.25, 0.75]]), np.array([[0.25, 0.5, 0.25]])
     assert select_scores(two).tolist() == [0.75]
     assert select_scores(three).tolist() == three.tolist()
+
+
+@pytest.mark.parametrize(
+    ("num_labels", "problem_type", "task"),
+    [
+        (1, None, "regression"),
+        (2, None, "classification"),
+        (2, "single_label_classification", "classification"),
+        (2, "multi_label_classification", "multi_label"),
+    ],
+)
+def test_the_task_decides_what_the_logits_mean(num_labels, problem_type, task):
+    model, token_ids = build_model(num_labels), encode_sequences(SEQUENCES, SCHEME)
+    model.config.problem_type = problem_type
+    assert find_task(model.config) == task
+    with torch.no_grad():
+        logits = model(input_ids=torch.from_numpy(token_ids[0])[None].long()).logits
+    link = {
+        "regression": torch.clone,
+        "classification": lambda x: x.softmax(-1),
+        "multi_label": torch.sigmoid,
+    }
+    found = compute_probabilities(model, token_ids)
+    np.testing.assert_allclose(found[0], link[task](logits)[0].numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("num_tokens", [1, 8, 9, 10, 15, 16, 17, 40])
+@pytest.mark.parametrize("max_tokens", [3, 4, 10])
+def test_windows_cover_every_token_and_overlap(num_tokens, max_tokens):
+    ids = np.array([2, *range(5, 5 + num_tokens), 3])
+    windows = cut_long_inputs([ids], max_tokens=max_tokens).token_ids
+    assert all((window[0], window[-1]) == (2, 3) for window in windows)
+    assert all(len(window) == min(max_tokens, len(ids)) for window in windows)
+    assert {token for window in windows for token in window} == set(ids)
+    for before, after in pairwise(windows):
+        assert 0 < after[1] - before[1] <= max(1, (max_tokens - 2) // 2 + (max_tokens - 2) % 2)
+
+
+def test_the_progress_over_windows_counts_sequences():
+    model = build_model(2)
+    model.config.max_position_embeddings, model.config.long_inputs = 5, "windows"
+    done = []
+    found = compute_probabilities(
+        model, encode_sequences(SEQUENCES, SCHEME), batch_size=4, on_batch=done.append
+    )
+    assert found.shape == (5, 2)
+    assert done == sorted(done)
+    assert done[-1] == 5
+
+
+def test_the_length_limit_names_the_sequence_and_the_bases_that_fit():
+    config = build_model(2).config
+    token_ids = encode_sequences(SEQUENCES, SCHEME)
+    check_lengths(config, token_ids, scheme=SCHEME)
+    config.max_position_embeddings = 11
+    with pytest.raises(DataError, match=r"c with 13 tokens; expected at most 11 .* \(10 bp in kmer_k2_s1\)"):
+        check_lengths(config, token_ids, scheme=SCHEME, names=list("abcde"))
+    config.long_inputs = "windows"
+    check_lengths(config, token_ids, scheme=SCHEME)

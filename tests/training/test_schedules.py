@@ -1,12 +1,15 @@
 import math
 
 import pytest
+import torch
+from transformers import get_linear_schedule_with_warmup
 
 from genolm.errors import SettingsError
 from genolm.training.schedules import (
     PhasedSchedule,
     PhaseSettings,
     constant,
+    linear,
     one_cycle,
     slanted_triangular,
 )
@@ -36,7 +39,7 @@ def test_slanted_triangular_follows_the_formula_of_the_paper():
         assert slanted_triangular(step, num_steps=num_steps).scale == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("schedule", [one_cycle, slanted_triangular, constant])
+@pytest.mark.parametrize("schedule", [one_cycle, slanted_triangular, linear, constant])
 @pytest.mark.parametrize("num_steps", [1, 2, 3, 9, 100])
 def test_every_step_of_every_schedule_has_a_positive_rate(schedule, num_steps):
     scales = [schedule(step, num_steps=num_steps).scale for step in range(num_steps)]
@@ -44,6 +47,30 @@ def test_every_step_of_every_schedule_has_a_positive_rate(schedule, num_steps):
     peak = scales.index(max(scales))
     assert scales[: peak + 1] == sorted(scales[: peak + 1])
     assert scales[peak:] == sorted(scales[peak:], reverse=True)
+
+
+@pytest.mark.parametrize("warmup_steps", [0, 1, 7])
+def test_linear_is_that_of_transformers(warmup_steps):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    oracle = get_linear_schedule_with_warmup(optimizer, warmup_steps, 20)
+    for step in range(20):
+        rate = linear(step, num_steps=20, warmup_steps=warmup_steps)
+        assert rate == (pytest.approx(oracle.get_last_lr()[0]), 0.9)
+        optimizer.step()
+        oracle.step()
+
+
+def test_every_phase_warms_up():
+    phases = tuple(PhaseSettings(epochs=1, learning_rate=rate) for rate in (4.0, 2.0))
+    schedule = PhasedSchedule(phases, 4, "linear", group_factor=1.0, warmup_steps=2)
+    rates = [schedule.compute_rates(step, num_groups=1)[0].learning_rate for step in range(8)]
+    assert rates == [0.0, 2.0, 4.0, 2.0, 0.0, 1.0, 2.0, 1.0]
+
+
+def test_a_warmup_longer_than_a_phase_is_refused():
+    phases = (PhaseSettings(epochs=2, learning_rate=1.0), PhaseSettings(epochs=1, learning_rate=1.0))
+    with pytest.raises(SettingsError, match="warmup_steps 5 in a phase of 4 steps; expected as many as"):
+        PhasedSchedule(phases, 4, "linear", group_factor=1.0, warmup_steps=5)
 
 
 def test_constant_stays():

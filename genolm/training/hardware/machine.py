@@ -20,7 +20,7 @@ LIBRARIES = (
     *("torch", "transformers", "tokenizers", "datasets", "accelerate", "safetensors", "evaluate"),
     *("scikit-learn", "gensim", "numpy", "pyarrow", "matplotlib", "psutil"),
 )
-OPTIONAL_LIBRARIES = ("numba", "umap-learn", "tensorboard", "wandb", "trackio")
+OPTIONAL_LIBRARIES = ("numba", "umap-learn", "peft", "tensorboard", "wandb", "trackio")
 MIN_FREE_DISK_BYTES = 10 * 10**9
 MIN_MEMORY_BYTES = 4 * 10**9
 MAX_WORKERS = 4

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 import genolm
 from genolm.errors import RunFolderError
 from genolm.files import atomic_folder, compute_fingerprint, compute_sha256, is_unused, read_json, write_json
-from genolm.models import AUTO_MAP
+from genolm.models import AUTO_MAP, AwdLstmConfig
 from genolm.tokenization.scheme import KmerScheme
 from genolm.tokenization.tokenizer_json import save_tokenizer
 from genolm.training.bad_batch import BAD_BATCH_NAME
@@ -149,9 +149,15 @@ def finish_run_folder(
 
 
 def save_model_folder(folder: Path, *, model: PreTrainedModel, scheme: KmerScheme) -> None:
-    """Write a Hugging Face folder that loads without genolm: weights, config, modeling file, tokenizer."""
+    """Write a Hugging Face folder that loads without genolm: weights, config, tokenizer.
+
+    An AWD-LSTM gets its modeling file beside them; a class of transformers needs none.
+    """
     with atomic_folder(folder) as temporary:
-        model.config.auto_map = AUTO_MAP
+        if model.config.model_type == AwdLstmConfig.model_type:
+            model.config.auto_map = AUTO_MAP
+        elif hasattr(model.config, "auto_map"):
+            del model.config.auto_map  # of a published folder with code of its own
         model.save_pretrained(temporary)
         # safetensors writes for the owner alone; let who may read the config also read the weights.
         (temporary / "model.safetensors").chmod((temporary / "config.json").stat().st_mode)

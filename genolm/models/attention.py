@@ -1,0 +1,102 @@
+"""The fastest kernels of a CPU for a transformers model: attention in bf16, and matrix products in fp32.
+
+Shapes: B batch, H heads, T tokens, D width of a head.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.masking_utils import sdpa_mask
+
+PRODUCT_ATTENTION = "genolm_products"
+MAX_PRODUCT_TOKENS = 1024  # beyond, B * H * T * T scores per layer cost more memory than the speed is worth
+MAX_FP32_ERROR = 1e-5  # of a product relative to its largest entry: bf16 is off by 1e-3, fp32 by 1e-7
+
+
+def compute_product_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attend by a matrix product, a softmax and a matrix product, as transformers' AttentionInterface asks.
+
+    On a CPU in bf16 the plain products run at about twice the speed of the fused kernel behind SDPA, whose
+    inner loop works in fp32.
+
+    Args:
+        module: the attention layer, asked only whether it is training.
+        query: [B, H, T, D]; key and value the same.
+        attention_mask: bool [B, 1, T, T], True where a token may be seen; None if all may.
+        dropout: probability that an attention weight is dropped.
+        scaling: factor of the scores; 1 / sqrt(D) if None.
+
+    Returns:
+        [B, T, H, D], and None in place of the attention weights.
+    """
+    batch, heads, tokens, width = query.shape
+    scale = width**-0.5 if scaling is None else scaling
+    query, key, value = (part.reshape(batch * heads, -1, width) for part in (query, key, value))
+    scores = torch.bmm(query * scale, key.transpose(1, 2))
+    if attention_mask is not None:
+        scores = scores.view(batch, heads, tokens, -1)
+        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+        scores = scores.view(batch * heads, tokens, -1)
+    weights = nn.functional.dropout(scores.softmax(dim=-1), p=dropout, training=module.training)
+    attended = torch.bmm(weights, value).view(batch, heads, tokens, width)
+    return attended.transpose(1, 2).contiguous(), None
+
+
+@contextmanager
+def choose_cpu_kernels(model: PreTrainedModel, precision: str, *, num_tokens: int) -> Iterator[None]:
+    """Compute with the fastest kernels of the CPU inside the block; restore the former choice after it.
+
+    In bf16, attention over at most 1,024 tokens goes through `compute_product_attention`, where the class of
+    the model lets it be exchanged (the ModernBERT of transformers 5.0 does not). In fp32, matrix products go
+    to oneDNN instead of MKL, which runs at half speed on processors of other makers than its own;
+    torch.set_float32_matmul_precision("medium") does that, and where it would also round to bf16 (on
+    processors with AMX) it is left alone. The choice depends on the machine and on the arguments only, never
+    on a measured time, so that a run goes on with the same kernels. A model on a GPU is left as it is, and
+    nothing of this is saved with the model.
+
+    Args:
+        model: not wrapped, on the device where it computes.
+        precision: "bf16" if the model runs under bf16 autocast, "no" for fp32.
+        num_tokens: most tokens of a sequence.
+    """
+    former_attention = model.config._attn_implementation
+    former_products = torch.get_float32_matmul_precision()
+    on_cpu = model.device.type == "cpu"
+    try:
+        if on_cpu and precision == "bf16" and num_tokens <= MAX_PRODUCT_TOKENS:
+            AttentionInterface.register(PRODUCT_ATTENTION, compute_product_attention)
+            AttentionMaskInterface.register(PRODUCT_ATTENTION, sdpa_mask)
+            model.set_attn_implementation(PRODUCT_ATTENTION)
+        if on_cpu and precision == "no" and _is_medium_exact():
+            torch.set_float32_matmul_precision("medium")
+        yield
+    finally:
+        torch.set_float32_matmul_precision(former_products)
+        if model.config._attn_implementation != former_attention:
+            model.set_attn_implementation(former_attention)
+
+
+def _is_medium_exact() -> bool:
+    """Say whether a product of "medium" precision still has the digits of fp32 on this machine."""
+    former = torch.get_float32_matmul_precision()
+    left = torch.linspace(-1, 1, 256 * 256).view(256, 256).sin()
+    exact = left.double() @ left.double().T
+    try:
+        torch.set_float32_matmul_precision("medium")
+        error = (left @ left.T - exact).abs().max() / exact.abs().max()
+    finally:
+        torch.set_float32_matmul_precision(former)
+    return bool(error < MAX_FP32_ERROR)

@@ -1,0 +1,1 @@
+"""What fine-tuning consists of: settings, targets and batches, models, methods, figures."""

@@ -1,0 +1,192 @@
+"""Networks with a head for sequences: on a pretrained model of any known kind, or from random weights."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+
+from genolm.errors import GenolmError, RunFolderError, SettingsError
+from genolm.files import read_json
+from genolm.kmers import MAX_K, build_kmer_names
+from genolm.models import AwdLstmConfig, AwdLstmForSequenceClassification
+from genolm.models.bert import MODEL_CLASSES
+from genolm.models.scoring import PROBLEM_TYPES
+from genolm.tokenization.scheme import SPECIAL_TOKENS, KmerScheme
+from genolm.tokenization.tokenizer_json import TOKENIZER_CONFIG_FILE, check_vocab_size, load_scheme
+from genolm.training.finetuning.settings import FinetuneSettings
+
+AWD_LSTM = AwdLstmConfig.model_type
+NEW_PARTS = ("pooler", "classifier", "head")  # which a language model may lack
+
+
+def load_pretrained_scheme(folder: Path) -> KmerScheme:
+    """Read the scheme of a pretrained model: from genolm's tokenizer, or from DNABERT's vocab.txt.
+
+    Raises:
+        RunFolderError: there is neither, or the model has another number of tokens.
+    """
+    _check_weight_files(folder)
+    scheme = _read_vocabulary(folder)
+    if scheme is None:
+        return load_scheme(folder)
+    check_vocab_size(folder, scheme)
+    return scheme
+
+
+def _read_vocabulary(folder: Path) -> KmerScheme | None:
+    """Return the scheme whose tokens a vocab.txt lists, in order; None if it is no such file."""
+    path = folder / "vocab.txt"
+    if not path.is_file() or "scheme" in _read_or_empty(folder / TOKENIZER_CONFIG_FILE):
+        return None
+    tokens = path.read_text(encoding="utf-8").split()
+    k = len(tokens[-1]) if tokens else 0
+    is_dnabert = 1 <= k <= MAX_K and len(tokens) == len(SPECIAL_TOKENS) + 4**k
+    if is_dnabert and tokens == [*SPECIAL_TOKENS, *build_kmer_names(k)]:
+        return KmerScheme(k=k, stride=1)
+    return None
+
+
+def find_model_type(folder: Path) -> str:
+    """Read from config.json which network a folder holds; DNABERT's oldest ones name the class alone.
+
+    Raises:
+        RunFolderError: none that can be fine-tuned.
+    """
+    config = _read_or_empty(folder / "config.json")
+    names = config.get("architectures") or [""]
+    found = str(config.get("model_type") or str(names[0]).split("For")[0].lower())
+    if found not in (AWD_LSTM, *MODEL_CLASSES):
+        raise RunFolderError(
+            found=f"{f'the model type {found}' if found else 'no readable config.json'} in {folder}",
+            expected=f"a pretrained model of the type {AWD_LSTM}, {' or '.join(MODEL_CLASSES)}",
+            remedy="correct the path, or pretrain a model with genolm pretrain",
+        )
+    return found
+
+
+def build_config(
+    scheme: KmerScheme, settings: FinetuneSettings, names: tuple[str, ...], *, pretrained: Path | None
+) -> Any:
+    """Return the config of the network that is to be trained; no weights are read.
+
+    Args:
+        scheme: how sequences are cut; not read with `pretrained`.
+        settings: of the training.
+        names: of the outputs.
+        pretrained: folder to start from; without it an AWD-LSTM gets random weights.
+
+    Raises:
+        RunFolderError: `pretrained` holds no model that can be fine-tuned.
+        SettingsError: the settings do not suit the kind of model.
+    """
+    model_type = find_model_type(pretrained) if pretrained else AWD_LSTM
+    outputs = _describe_outputs(names, settings)
+    if pretrained and model_type != AWD_LSTM:
+        config: Any = MODEL_CLASSES[model_type][0].from_pretrained(pretrained)
+        entries = {"problem_type": PROBLEM_TYPES[settings.task], **outputs}
+        if settings.long_inputs != "refuse":
+            entries["long_inputs"] = settings.long_inputs  # read again where the model predicts
+        for name, value in (entries | {"classifier_dropout": settings.classifier_dropout}).items():
+            setattr(config, name, value)
+        return config
+    if settings.method == "lora":
+        raise SettingsError(
+            found="method lora for an AWD-LSTM",
+            expected=f"a model with attention: {' or '.join(MODEL_CLASSES)}",
+            remedy="set method=full or method=probe, or start from a masked language model",
+        )
+    changes: dict[str, Any] = {
+        **settings.dropout.build_config(),
+        "classifier_dropout": settings.classifier_dropout,
+        **outputs,
+    }
+    if pretrained:
+        return AwdLstmConfig.from_pretrained(pretrained, **changes)
+    return AwdLstmConfig(
+        vocab_size=scheme.vocab_size,
+        kmer_k=scheme.k,
+        kmer_stride=scheme.stride,
+        **asdict(settings.model),
+        **changes,
+    )
+
+
+def _describe_outputs(names: tuple[str, ...], settings: FinetuneSettings) -> dict[str, Any]:
+    """Return the entries of config.json about the outputs."""
+    entries: dict[str, Any] = {
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: index for index, name in enumerate(names)},
+    }
+    if settings.task != "classification":
+        entries["problem_type"] = PROBLEM_TYPES[settings.task]
+    return entries
+
+
+def build_classifier(config: Any, *, pretrained: Path | None, seed: int) -> PreTrainedModel:
+    """Return the network of a config from `build_config`, with new weights in its head.
+
+    No code of the folder runs; weights come as float32, a head for other classes is not taken over.
+
+    Raises:
+        RunFolderError: the weights of `pretrained` cannot be read, or some are missing.
+    """
+    torch.manual_seed(seed)
+    if pretrained is None:
+        return AwdLstmForSequenceClassification(config)
+    if config.model_type == AWD_LSTM:
+        return AwdLstmForSequenceClassification.from_pretrained(pretrained, config=config)
+    try:
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            pretrained,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise _make_folder_error(f"weights that cannot be read ({reason})", pretrained) from error
+    changed = [*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])]
+    if lost := sorted(name for name in changed if not any(part in name.split(".") for part in NEW_PARTS)):
+        raise _make_folder_error(
+            f"no fitting weights for {len(lost)} parameters such as {lost[0]}", pretrained
+        )
+    return model
+
+
+def _check_weight_files(folder: Path) -> None:
+    """Refuse a folder whose only weights are pickles, as DNABERT was published.
+
+    Raises:
+        RunFolderError: it is such a folder.
+    """
+    pickles = sorted(path.name for path in folder.glob("pytorch_model*.bin"))
+    if pickles and not (folder / "model.safetensors").is_file():
+        raise RunFolderError(
+            found=f"{pickles[0]} and no model.safetensors in {folder}",
+            expected="safetensors: the other is a pickle, which may run code when it is read",
+            remedy="if you trust its source, convert it: "
+            'python -c "from transformers import BertForMaskedLM as M; '
+            f"M.from_pretrained('{folder}').save_pretrained('{folder}')\"",
+        )
+
+
+def _make_folder_error(found: str, folder: Path) -> RunFolderError:
+    return RunFolderError(
+        found=f"{found} in {folder}",
+        expected="the folder of a pretrained model: config.json and model.safetensors",
+        remedy="copy the folder again, or correct the path",
+    )
+
+
+def _read_or_empty(path: Path) -> dict[str, Any]:
+    try:
+        content = read_json(path)
+    except (OSError, ValueError, GenolmError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,90 @@
+"""Settings of fine-tuning: the task, how much of the network learns, the phases."""
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from genolm.errors import SettingsError
+from genolm.models.scoring import LongInputs, Task
+from genolm.models.settings import AwdLstmSettings, DropoutSettings
+from genolm.training.job import LoopSettings
+from genolm.training.schedules import PhaseSettings, ScheduleName
+
+Method = Literal["full", "probe", "lora"]
+
+# What may choose the epoch, on validation; a smaller loss or mse is better, more of the others.
+MONITORS: dict[Task, tuple[str, ...]] = {
+    "classification": ("auroc", "mcc", "accuracy", "loss"),
+    "regression": ("spearman", "pearson", "mse", "loss"),
+    "multi_label": ("auroc", "auprc", "loss"),
+}
+SMALLER_IS_BETTER = ("loss", "mse")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraSettings:
+    """Low-rank adapters of the attention (Hu et al. 2021, arXiv 2106.09685)."""
+
+    rank: int = 8  # of the change that each adapted matrix learns
+    alpha: int = 16  # the change counts alpha / rank times
+    dropout: float = 0.0  # before an adapter
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.rank < 1 or self.alpha <= 0 or not 0 <= self.dropout < 1:
+            raise SettingsError(
+                found=f"lora with rank {self.rank}, alpha {self.alpha}, dropout {self.dropout}",
+                expected="a rank of at least 1, a positive alpha, a dropout of 0 or more and below 1",
+                remedy="correct the lora settings; the usual rank is 8, the usual alpha 16",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSettings:
+    """Stage 3: a classifier. The phases unfreeze the layer groups from the output down."""
+
+    phases: tuple[PhaseSettings, ...] = (
+        PhaseSettings(epochs=1, learning_rate=2e-2, trained_groups=1),
+        PhaseSettings(epochs=1, learning_rate=1e-2, trained_groups=2),
+        PhaseSettings(epochs=1, learning_rate=5e-3, trained_groups=3),
+        PhaseSettings(epochs=4, learning_rate=5e-3),
+    )
+    task: Task = "classification"  # or regression: labels are numbers; or multi_label: labels such as a;b
+    method: Method = "full"  # probe: the head alone learns; lora: the head and adapters of the attention
+    lora: LoraSettings = field(default_factory=LoraSettings)  # of the method lora
+    long_inputs: LongInputs = "refuse"  # sequences longer than the model; windows: overlapping, averaged
+    group_factor: float = 2.6  # each layer group learns this many times slower than the one above it
+    schedule: ScheduleName = "slanted_triangular"
+    warmup_steps: int = 0  # of each phase; the linear schedule only
+    batch_size: int = 64  # sequences; windows where those are longer than the model
+    monitor: str = "auroc"  # what chooses the epoch, on validation: see MONITORS
+    patience: int = 0  # epochs without a gain on validation before it stops; 0 means never
+    classifier_dropout: float = 0.2  # before the head
+    freeze_embeddings: bool = False  # given embeddings stay as they are; they learn otherwise
+    dropout: DropoutSettings = field(default_factory=DropoutSettings)  # AWD-LSTM; a BERT keeps its own
+    model: AwdLstmSettings = field(default_factory=AwdLstmSettings)  # of a classifier from random weights
+    loop: LoopSettings = field(default_factory=LoopSettings)
+
+    def __post_init__(self) -> None:
+        """Check the choices and the ranges."""
+        choices = (self.task, get_args(Task)), (self.method, get_args(Method))
+        for found, known in (*choices, (self.long_inputs, get_args(LongInputs))):
+            if found not in known:
+                raise SettingsError(
+                    found=f"{found!r}",
+                    expected=f"one of {', '.join(known)}",
+                    remedy="correct the finetune settings",
+                )
+        monitors = MONITORS[self.task]
+        if not self.phases or self.batch_size < 1 or self.monitor not in monitors:
+            raise SettingsError(
+                found=f"{len(self.phases)} phases, batch_size {self.batch_size}, monitor {self.monitor!r}",
+                expected="a phase or more, batch_size of at least 1, "
+                f"monitor one of {', '.join(monitors)} (task {self.task})",
+                remedy="correct the finetune settings",
+            )
+        if self.warmup_steps < 0 or (self.warmup_steps and self.schedule != "linear"):
+            raise SettingsError(
+                found=f"warmup_steps {self.warmup_steps} with the schedule {self.schedule}",
+                expected="0 or more, and 0 with any schedule but linear, since the others have their own",
+                remedy="set schedule=linear, or leave warmup_steps out",
+            )

@@ -1,0 +1,1 @@
+"""Masks of a masked language model: what is hidden, what is shown instead, the batches, and the score."""
