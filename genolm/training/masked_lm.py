@@ -21,6 +21,7 @@ from genolm.models.attention import choose_cpu_kernels
 from genolm.models.bert import BertSettings, build_masked_lm, load_masked_lm, use_masked_only_head
 from genolm.progress import Reporter
 from genolm.tokenization.scheme import KmerScheme
+from genolm.training.finetuning.models import load_pretrained_scheme
 from genolm.training.hardware.precision import choose_precision
 from genolm.training.job import LoopSettings, TrainingJob
 from genolm.training.lm_score import cut_windows
@@ -113,6 +114,7 @@ def pretrain_masked(
             return finished
         if pretrained:
             model = load_masked_lm(pretrained, scheme)
+            _check_same_scheme(pretrained, scheme)
         else:
             model = build_masked_lm(scheme, settings.model, seed=seed)
         use_masked_only_head(model)
@@ -190,6 +192,17 @@ def _train(
         metrics[split] = compute_masked_score(model.eval(), part, scheme=scheme, settings=mask)._asdict()
     finish_run_folder(output, model=model, scheme=scheme, metrics=metrics)
     return metrics
+
+
+def _check_same_scheme(pretrained: Path, scheme: KmerScheme) -> None:
+    """Refuse another scheme of as many tokens, such as other strides of the same k."""
+    known = load_pretrained_scheme(pretrained)
+    if known != scheme:
+        raise SettingsError(
+            found=f"a model of {known.name} in {pretrained}",
+            expected=f"one of {scheme.name}, as the tokenizer says",
+            remedy=f"set tokenizer: {known.name}, or choose another model",
+        )
 
 
 def _check_window_length(settings: PretrainMaskedSettings, scheme: KmerScheme) -> None:

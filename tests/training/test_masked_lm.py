@@ -133,6 +133,14 @@ def test_training_goes_on_from_a_model(corpus, pretrained, tmp_path):
     )
     assert metrics["validation"]["bits_per_base"] < 0.1, "it did not begin anew"
     assert metrics["steps"] == 10
+    with pytest.raises(SettingsError, match=r"a model of kmer_k3_s1 in .*expected one of kmer_k3_s3"):
+        pretrain_masked(
+            corpus,
+            tmp_path / "strided",
+            scheme=KmerScheme(k=3, stride=3),
+            settings=SETTINGS,
+            pretrained=folder,
+        )
     with pytest.raises(SettingsError, match=r"a model of 69 tokens .*expected 261 tokens, as kmer_k4_s1 has"):
         pretrain_masked(
             corpus,
