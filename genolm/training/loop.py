@@ -193,7 +193,7 @@ class _Training:
                 result = self._try_step(micro_batches, totals.weight)
                 if result is None:
                     break  # its micro-batches were too large, and are made anew
-                self._check_step(result, micro_batches)
+                self._check_step(result)
                 self.carry = result.carry
                 self.state.count_step(result.loss, totals.tokens)
                 self._log_evaluate_save(result, task)
@@ -201,7 +201,7 @@ class _Training:
                     break
 
     def finish(self) -> TrainingOutcome:
-        """Put the best weights into the model, as it was given; draw the loss curve."""
+        """Put the best weights into the model, which is then as it was given."""
         self.accelerator.unwrap_model(self.prepared, keep_fp32_wrapper=False)
         undo_model_options(self.model)
         for parameter in self.model.parameters():
@@ -329,7 +329,7 @@ class _Training:
         self.reporter.note(f"  {self.job.title}: micro-batches of {rows} rows fit into memory")
         return rows
 
-    def _check_step(self, result: StepResult, micro_batches: Sequence[MicroBatch]) -> None:
+    def _check_step(self, result: StepResult) -> None:
         """Stop at a loss or gradient that is not finite; the weights are still those before the step."""
         can_skip = self.accelerator.scaler is not None and self.state.skipped_steps < MAX_SKIPPED_STEPS
         if result.is_finite:
