@@ -254,7 +254,7 @@ def build_bgzf(text):
     [
         (b">a\nACGT\n", "neither a checksum nor a gzip file"),
         (b"", "neither a checksum nor a gzip file"),
-        (gzip.compress(b">a\nACGT\n")[:-5], "ends too early"),
+        (gzip.compress(b">a\nACGT\n", mtime=0)[:-5], "ends too early"),
         (build_bgzf(b">a\nACGT\n"), "ends too early"),
     ],
     ids=["plain", "empty", "cut gzip", "BGZF cut between blocks"],
