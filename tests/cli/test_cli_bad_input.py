@@ -210,10 +210,10 @@ def test_a_recipe_or_a_setting_that_does_not_exist_is_refused(place, refuse, com
 
 
 def test_all_problems_of_a_recipe_are_in_one_line(place, refuse):
-    (place / "mine.yaml").write_text("genomes: good.fa\ntokenizer: kmer_k3_s9\npretrian: {}\n")
+    (place / "mine.yaml").write_text("genomes: good.fa\ndata: good.csv\npretrian: {}\n")
     message = (
-        "found genomes: 'good.fa'; the unknown setting pretrian; no setting data in mine.yaml; "
-        ".*; correct genomes; write pretrain; set data\n$"
+        "found genomes: 'good.fa'; the unknown setting pretrian; no setting tokenizer in mine.yaml; "
+        ".*; correct genomes; write pretrain; set tokenizer\n$"
     )
     refuse(SETTINGS_EXIT, message, "run", "mine.yaml")
     (place / "mine.yaml").write_text("genomes: [good.fa]\ndata: good.csv\ntokenizer: kmer_k3_s9\n")

@@ -32,7 +32,8 @@ from training_processes import (
 
 PAUSE_S = 0.01
 ROOT = Path(__file__).parents[2]
-both_stages = pytest.mark.parametrize("stage", ["pretrain_causal", "finetune"])
+STAGES = ("pretrain_causal", "pretrain_masked", "finetune")
+each_stage = pytest.mark.parametrize("stage", STAGES)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def without_dropout(inputs, tmp_path_factory) -> dict[str, Ending]:
     folder = tmp_path_factory.mktemp("one")
     return {
         stage: finish_order(Order(stage=stage, inputs=inputs, output=folder / stage, dropout=0.0))
-        for stage in ("pretrain_causal", "finetune")
+        for stage in STAGES
     }
 
 
@@ -89,7 +90,7 @@ def kill_rank(order: Order, *, rank: int, step: int) -> float:
     return elapsed_s
 
 
-@both_stages
+@each_stage
 def test_one_of_two_processes_is_killed_and_the_weights_are_the_same(stage, inputs, tmp_path):
     undisturbed = Order(stage=stage, inputs=inputs, output=tmp_path / "undisturbed")
     expected = finish_order(undisturbed, ranks=2)
@@ -101,7 +102,7 @@ def test_one_of_two_processes_is_killed_and_the_weights_are_the_same(stage, inpu
     assert found == expected
 
 
-@both_stages
+@each_stage
 def test_two_processes_have_the_loss_curve_of_one(stage, inputs, without_dropout, tmp_path):
     assert STREAM.lanes % 2 == 1, "one process has a lane more"
     assert NUM_TRAIN % BATCH_SIZE == 1, "one process has no row in the last batch of an epoch"
@@ -110,7 +111,7 @@ def test_two_processes_have_the_loss_curve_of_one(stage, inputs, without_dropout
     assert_same_curve(found, without_dropout[stage])
 
 
-@both_stages
+@each_stage
 def test_with_dropout_two_processes_have_the_curve_of_one_given_the_same_micro_batches(
     stage, inputs, tmp_path
 ):
@@ -118,7 +119,7 @@ def test_with_dropout_two_processes_have_the_curve_of_one_given_the_same_micro_b
     assert_same_curve(finish_order(replace(one, output=tmp_path / "two"), ranks=2), finish_order(one))
 
 
-@both_stages
+@each_stage
 def test_a_run_goes_on_on_two_processes_and_then_on_one(stage, inputs, without_dropout, tmp_path):
     order = Order(stage=stage, inputs=inputs, output=tmp_path / "run", dropout=0.0, pause_s=PAUSE_S)
     notes = []

@@ -25,9 +25,11 @@ from genolm.corpus.bases import load_corpus_bases
 from genolm.corpus.build import build_corpus
 from genolm.corpus.labeled import LabeledData
 from genolm.corpus.settings import CorpusSettings
+from genolm.corpus.window_epochs import WindowSettings
 from genolm.errors import GenolmError
 from genolm.files import compute_sha256, write_json
-from genolm.models import AwdLstmForCausalLM, AwdLstmForSequenceClassification
+from genolm.models import AwdLstmForCausalLM, AwdLstmForSequenceClassification, bert
+from genolm.models.bert import BertSettings
 from genolm.models.settings import AwdLstmSettings, DropoutSettings
 from genolm.progress import Reporter, Task
 from genolm.tokenization.scheme import KmerScheme
@@ -36,6 +38,7 @@ from genolm.training.causal_lm import PretrainCausalSettings, build_causal_lm, p
 from genolm.training.classifier import FinetuneSettings, finetune
 from genolm.training.hardware.precision import Precision
 from genolm.training.job import LoopSettings
+from genolm.training.masked_lm import PretrainMaskedSettings, pretrain_masked
 from genolm.training.persistence.run_folder import save_model_folder
 from genolm.training.schedules import PhaseSettings
 from genolm.training.token_stream import TokenStreamSettings
@@ -46,6 +49,7 @@ _CONTEXT.set_forkserver_preload(
         "genolm.training.causal_lm",
         "genolm.training.adaptation",
         "genolm.training.classifier",
+        "genolm.training.masked_lm",
         "genolm.corpus.build",
         "genolm.corpus.labeled",
         "matplotlib.backends.backend_agg",
@@ -55,7 +59,7 @@ _CONTEXT.set_forkserver_preload(
     ]
 )
 
-STAGES = ("pretrain_causal", "adapt", "finetune")
+STAGES = ("pretrain_causal", "pretrain_masked", "adapt", "finetune")
 SCHEME = KmerScheme(k=3, stride=1)
 MODEL = AwdLstmSettings(embedding_size=8, lstm_size=12, num_layers=2)
 STREAM = TokenStreamSettings(lanes=7, bptt_tokens=16, document_bp=1_000)
@@ -305,6 +309,24 @@ def _train_stage(order: Order, reporter: Reporter) -> None:
             seed=1,
             reporter=reporter,
         )
+    elif order.stage == "pretrain_masked":
+        pretrain_masked(
+            order.inputs / "corpus",
+            order.output,
+            scheme=SCHEME,
+            settings=PretrainMaskedSettings(
+                steps=NUM_STEPS,
+                batch_size=BATCH_SIZE,
+                learning_rate=3e-3,
+                warmup_steps=5,
+                evaluations=4,
+                model=BertSettings(size="debug", max_tokens=64, hidden_dropout=0.1 * order.dropout),
+                windows=WindowSettings(kind="dnabert", length_bp=60, min_bp=6),
+                loop=loop,
+            ),
+            seed=1,
+            reporter=reporter,
+        )
     elif order.stage == "adapt":
         data = make_data()
         adapt(
@@ -407,6 +429,7 @@ def _inject_faults(order: Order, rank: int) -> None:
     poison = _encode_poison(order.poisoned)
     for kind in (AwdLstmForCausalLM, AwdLstmForSequenceClassification):
         kind.forward = _wrap_forward(kind.forward, order, limit, poison)  # type: ignore[method-assign]
+    bert._compute_masked_only = _wrap_forward(bert._compute_masked_only, order, limit, poison)
 
 
 def _wrap_forward(forward: Callable[..., Any], order: Order, limit: int, poison: list[int]) -> Any:
