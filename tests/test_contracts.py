@@ -37,6 +37,7 @@ LAYERS = (
         "kmers",
         "metrics",
         "progress",
+        "splitmix",
     ),
     ("genome",),
     ("corpus",),

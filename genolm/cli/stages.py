@@ -24,22 +24,25 @@ if TYPE_CHECKING:
     from genolm.pipeline.recipe import RecipeRun
     from genolm.pipeline.single_stage import StageResult
 
+CorpusOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Corpus folder, from genolm corpus build.  [default: the recipe's genomes, without the "
+        "held-out labeled sequences, in runs/RECIPE/corpus]"
+    ),
+]
+TokenizerOption = Annotated[str | None, typer.Option(help="Scheme.  [default: the recipe's]")]
+
 
 def causal(
-    corpus: Annotated[
-        Path | None,
-        typer.Option(
-            help="Corpus folder, from genolm corpus build.  [default: the recipe's genomes, without the "
-            "held-out labeled sequences, in runs/RECIPE/corpus]"
-        ),
-    ] = None,
+    corpus: CorpusOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
             help="Folder to write; the same command again goes on in it.  [default: runs/RECIPE/genome-lm]"
         ),
     ] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="Scheme.  [default: the recipe's]")] = None,
+    tokenizer: TokenizerOption = None,
     recipe: RecipeOption = "quickstart",
     seed: SeedOption = None,
     auto_batch: AutoBatchOption = False,
@@ -54,13 +57,7 @@ def causal(
 
 
 def masked(
-    corpus: Annotated[
-        Path | None,
-        typer.Option(
-            help="Corpus folder, from genolm corpus build.  [default: the recipe's genomes, without the "
-            "held-out labeled sequences, in runs/RECIPE/corpus]"
-        ),
-    ] = None,
+    corpus: CorpusOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -71,7 +68,7 @@ def masked(
         Path | None,
         typer.Option(help="Folder of a masked language model to go on from, such as DNABERT's."),
     ] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="Scheme.  [default: the recipe's]")] = None,
+    tokenizer: TokenizerOption = None,
     recipe: RecipeOption = "dnabert_k3_bacteria",
     seed: SeedOption = None,
     auto_batch: AutoBatchOption = False,

@@ -9,11 +9,11 @@ from math import isqrt
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from genolm.corpus.dnabert_windows import count_dnabert_samples, cut_dnabert_windows
 from genolm.corpus.windows import Positions, Tiling, Weights, Windows, WindowSampler, check_weights
 from genolm.errors import SettingsError
+from genolm.splitmix import scramble
 
 _SHUFFLE_ROUNDS = 8
 _CUTS, _SAMPLES, _PHASES, _ORDER = range(4)  # what a stream of chance is for
@@ -178,19 +178,10 @@ def shuffle_numbers(numbers: Positions, *, total: int, key: Sequence[int]) -> Po
         halves = list(np.divmod(shuffled[pending], sides[1]))
         for turn, round_key in enumerate(round_keys):
             side = turn % 2
-            halves[side] = (halves[side] + _scramble(halves[1 - side] ^ round_key) % sides[side]) % sides[
-                side
-            ]
+            halves[side] = (halves[side] + scramble(halves[1 - side] ^ round_key) % sides[side]) % sides[side]
         shuffled[pending] = halves[0] * sides[1] + halves[1]
         pending = pending[shuffled[pending] >= total]
     return shuffled.astype(np.int64)
-
-
-def _scramble(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Return the finalizer of SplitMix64 (Steele, Lea and Flood 2014) of each value."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 def _mix(key: Sequence[int]) -> np.random.SeedSequence:

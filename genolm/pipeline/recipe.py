@@ -41,7 +41,7 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check what the parts cannot check for themselves."""
         KmerScheme.parse(self.tokenizer)
-        if self.scratch.model != self.pretrain.model:
+        if self.masked is None and self.scratch.model != self.pretrain.model:
             raise SettingsError(
                 found="scratch.model and pretrain.model that differ",
                 expected="the same network for the comparison",

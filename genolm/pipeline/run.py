@@ -115,6 +115,8 @@ def _train_classifiers(
             pretrained=pretrained.get(start),
             vectors=vectors if start == "word2vec" else None,
         )
+        if run.recipe.masked and start == "scratch":
+            title = "AWD-LSTM from scratch"  # another network than the masked language model
         rows[start] = ClassifierRow(
             name=title, is_control=False, validation=metrics["validation"], test=metrics["test"]
         )

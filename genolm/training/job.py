@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from transformers import PreTrainedModel
 
@@ -86,3 +86,12 @@ class TrainingOutcome(NamedTuple):
     best_step: int
     best_metrics: dict[str, float]
     tokens: int
+
+    def describe(self, *, bases_per_token: int) -> dict[str, Any]:
+        """Return what metrics.json of a language model says of its training."""
+        return {
+            "steps": self.steps,
+            "best_step": self.best_step,
+            "tokens_seen": self.tokens,
+            "bases_seen": self.tokens * bases_per_token,
+        }

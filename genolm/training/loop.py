@@ -35,8 +35,8 @@ from genolm.training.micro_batches import (
     MicroBatch,
     MicroBatchMemory,
     StepLoader,
-    count_rows,
     explain_dead_worker,
+    find_largest,
     find_own_rows,
     is_dead_worker,
     is_out_of_memory,
@@ -268,7 +268,7 @@ class _Training:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        self._shrink_micro_batches(count_rows(micro_batches))  # out here the step's tensors are free
+        self._shrink_micro_batches(find_largest(micro_batches))  # out here the step's tensors are free
         return None
 
     def _shrink_micro_batches(self, rows: int) -> None:
@@ -320,8 +320,8 @@ class _Training:
             try_rows,
             max_rows=max_rows,  # the same on every process, which all try the same sizes
             limit_bytes=self.ranks.min(find_memory_limit_bytes(device)),
-            read_peak_bytes=lambda: -self.ranks.min(-read_peak_memory_bytes(device)),
-            used_bytes=-self.ranks.min(-read_used_memory_bytes(device)),
+            read_peak_bytes=lambda: self.ranks.max(read_peak_memory_bytes(device)),
+            used_bytes=self.ranks.max(read_used_memory_bytes(device)),
             later_bytes=0 if self.optimizer.state else 2 * weights_bytes,
         )
         rows = self.ranks.min(found)

@@ -182,12 +182,7 @@ def _train(
         seed=seed,
         reporter=reporter,
     )
-    metrics: dict[str, Any] = {
-        "steps": outcome.steps,
-        "best_step": outcome.best_step,
-        "tokens_seen": outcome.tokens,
-        "bases_seen": outcome.tokens * scheme.stride,
-    }
+    metrics = outcome.describe(bases_per_token=scheme.stride)
     for split, part in windows.items():
         metrics[split] = compute_masked_score(model.eval(), part, scheme=scheme, settings=mask)._asdict()
     finish_run_folder(output, model=model, scheme=scheme, metrics=metrics)

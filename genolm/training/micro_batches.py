@@ -261,6 +261,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def count_rows(micro_batches: Sequence[MicroBatch]) -> int:
-    """Return the rows of the largest micro-batch."""
+def find_largest(micro_batches: Sequence[MicroBatch]) -> int:
+    """Return how many rows the largest micro-batch has."""
     return max(micro.rows.stop - micro.rows.start for micro in micro_batches)

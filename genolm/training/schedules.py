@@ -106,7 +106,13 @@ class PhasedSchedule:
     warmup_steps: int = 0  # of each phase, for the linear schedule
 
     def __post_init__(self) -> None:
-        """Check that every phase outlasts its warm-up."""
+        """Check that the warm-up is read, and that every phase outlasts it."""
+        if self.warmup_steps and self.schedule != "linear":
+            raise SettingsError(
+                found=f"warmup_steps {self.warmup_steps} with the schedule {self.schedule}",
+                expected="warmup_steps with the schedule linear only: the others have their own",
+                remedy="set schedule: linear, or warmup_steps: 0",
+            )
         shortest = min(phase.epochs for phase in self.phases) * self.steps_per_epoch
         if shortest < self.warmup_steps:
             raise SettingsError(

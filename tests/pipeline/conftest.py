@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from processes import Outcome
 
 from genolm.cli import main
 
@@ -65,3 +66,16 @@ def run_alone(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
         with pytest.raises(SystemExit, match=r"^0$"):
             main(["run", str(tiny_recipe)])
     return place / "runs" / "tiny", printed.getvalue()
+
+
+@pytest.fixture
+def run_cli(tmp_path, monkeypatch, capsys):
+    """Run `genolm WORDS` in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> Outcome:
+        with pytest.raises(SystemExit, match=r"^\d+$") as stop:
+            main(list(map(str, words)))
+        return Outcome(stop.value.code, *capsys.readouterr())
+
+    return run

@@ -5,10 +5,8 @@ import re
 
 import pytest
 import yaml
-from processes import Outcome
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 
-from genolm.cli import main
 from genolm.files import read_json
 
 MASKED = {
@@ -33,18 +31,6 @@ def masked_recipe(tiny_recipe, tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def run_cli(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: object) -> Outcome:
-        with pytest.raises(SystemExit, match=r"^\d+$") as stop:
-            main(list(map(str, words)))
-        return Outcome(stop.value.code, *capsys.readouterr())
-
-    return run
-
-
 def test_a_recipe_with_a_masked_language_model_runs_to_a_report(run_cli, masked_recipe, tmp_path):
     outcome = run_cli("pretrain", "masked", "--config", masked_recipe)
     assert outcome.code == 0, outcome.err
@@ -61,7 +47,7 @@ def test_a_recipe_with_a_masked_language_model_runs_to_a_report(run_cli, masked_
     report = read_json(folder / "report.json")
     assert [row["name"] for row in report["language_models"]][1] == "masked LM (sees both sides)"
     assert [row["name"] for row in report["classifiers"] if not row["is_control"]] == [
-        "from scratch",
+        "AWD-LSTM from scratch",
         "masked LM",
     ]
     model = AutoModelForSequenceClassification.from_pretrained(folder / "classifier-masked-lm")

@@ -11,19 +11,6 @@ from genolm.cli import main
 from genolm.errors import StoppedError, TrainingError
 
 
-@pytest.fixture
-def run_cli(tmp_path, monkeypatch, capsys):
-    """Run `genolm WORDS` in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: object) -> Outcome:
-        with pytest.raises(SystemExit, match=r"^\d+$") as stop:
-            main(list(map(str, words)))
-        return Outcome(stop.value.code, *capsys.readouterr())
-
-    return run
-
-
 def check_refused(outcome: Outcome, code: int, message: str) -> None:
     assert (outcome.code, outcome.out) == (code, "")
     assert re.fullmatch(r"error: found [^\n]+; expected [^\n]+; [^\n]+\n", outcome.err)

@@ -62,7 +62,12 @@ def test_the_slurm_script_has_no_syntax_error_and_asks_for_the_signal_and_the_re
 
 @pytest.mark.parametrize(
     ("name", "command"),
-    [("pretrain_causal", "pretrain causal"), ("adapt", "adapt"), ("finetune", "finetune")],
+    [
+        ("pretrain_causal", "pretrain causal"),
+        ("pretrain_masked", "pretrain masked"),
+        ("adapt", "adapt"),
+        ("finetune", "finetune"),
+    ],
 )
 def test_a_script_is_the_command_of_its_name(name, command, tmp_path):
     def show_help(*words):

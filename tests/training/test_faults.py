@@ -26,7 +26,7 @@ from training_processes import (
     Outcome,
     TrainingRun,
     are_gone,
-    build_arguments,
+    build_cli_orders,
     build_inputs,
     finish_order,
     list_steps,
@@ -35,7 +35,6 @@ from training_processes import (
     read_last_step,
     run_order,
     wait_until,
-    write_table,
 )
 
 from genolm.training.persistence.checkpoints import find_damage
@@ -450,16 +449,7 @@ def test_the_lock_of_a_killed_process_is_free(classifier, tmp_path):
 
 
 def test_the_command_ends_with_exit_code_75_and_goes_on(inputs, tmp_path):
-    table = write_table(tmp_path / "data.csv")
-    through, stopped = (
-        Order(
-            stage="cli",
-            inputs=inputs,
-            output=tmp_path / name,
-            arguments=build_arguments(table, tmp_path / name),
-        )
-        for name in ("through", "stopped")
-    )
+    through, stopped = build_cli_orders(inputs, tmp_path, "through", "stopped")
     expected = finish_order(through)
     with subprocess.Popen(
         [sys.executable, "-m", "genolm.cli", "finetune", *stopped.arguments],

@@ -19,7 +19,7 @@ from training_processes import (
     Order,
     TrainingRun,
     are_gone,
-    build_arguments,
+    build_cli_orders,
     build_inputs,
     finish_order,
     list_steps,
@@ -27,7 +27,6 @@ from training_processes import (
     read_last_step,
     read_losses,
     wait_until,
-    write_table,
 )
 
 PAUSE_S = 0.01
@@ -153,16 +152,7 @@ def test_every_held_out_example_counts_once_on_any_number_of_processes(inputs, w
 
 @pytest.mark.slow
 def test_under_accelerate_launch_a_killed_process_ends_the_others_and_the_run_goes_on(inputs, tmp_path):
-    table = write_table(tmp_path / "data.csv")
-    through, killed = (
-        Order(
-            stage="cli",
-            inputs=inputs,
-            output=tmp_path / name,
-            arguments=build_arguments(table, tmp_path / name),
-        )
-        for name in ("through", "killed")
-    )
+    through, killed = build_cli_orders(inputs, tmp_path, "through", "killed")
     expected = finish_order(through, ranks=2)
     config, script = ROOT / "scripts/accelerate/two_processes_cpu.yaml", ROOT / "scripts/finetune.py"
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config), str(script)]

@@ -20,7 +20,7 @@ from genolm.training.micro_batches import (
     MicroBatch,
     MicroBatchMemory,
     StepLoader,
-    count_rows,
+    find_largest,
     find_own_rows,
     is_out_of_memory,
     split_step,
@@ -130,8 +130,8 @@ def test_workers_and_the_first_step_do_not_change_what_comes(workers, first_step
     assert torch.equal(torch.rand(3), torch.rand(3, generator=undisturbed)), "dropout's chance is untouched"
 
 
-def test_count_rows_is_that_of_the_largest_piece():
-    assert count_rows(next(build_loader(size=3).iter_from(0))) == 3
+def test_the_largest_piece_is_found():
+    assert find_largest(next(build_loader(size=3).iter_from(0))) == 3
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -270,6 +270,20 @@ def write_table(path: Path) -> Path:
     return path
 
 
+def build_cli_orders(inputs: Path, folder: Path, *names: str) -> list[Order]:
+    """Return orders of the same `genolm finetune`, each with a folder of its own."""
+    table = write_table(folder / "data.csv")
+    return [
+        Order(
+            stage="cli",
+            inputs=inputs,
+            output=folder / name,
+            arguments=build_arguments(table, folder / name),
+        )
+        for name in names
+    ]
+
+
 def build_arguments(table: Path, output: Path) -> tuple[str, ...]:
     """Return what follows `genolm finetune` for a training of 300 short steps."""
     model = "{embedding_size: 8, lstm_size: 12, num_layers: 2}"

@@ -66,6 +66,10 @@ class Ranks:
         torch.distributed.all_reduce(smallest, op=torch.distributed.ReduceOp.MIN, group=self.group)
         return int(smallest.item())
 
+    def max(self, value: int) -> int:
+        """Return the largest value of any process."""
+        return -self.min(-value)
+
     def gather_rows(self, rows: np.ndarray) -> np.ndarray:
         """Return the rows of all processes, in the order of `split_rows`, each once."""
         if self.count == 1:

@@ -6,7 +6,8 @@ So what happens to a row of a batch does not depend on the other rows, on its pl
 import numpy as np
 import numpy.typing as npt
 
-Words = npt.NDArray[np.uint64]
+from genolm.splitmix import Words, scramble
+
 Counters = npt.NDArray[np.int64]
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)  # of SplitMix64: the golden ratio as an odd number of 64 bits
@@ -31,7 +32,7 @@ def build_keys(seed: int, epoch: int, numbers: Counters) -> Words:
     [True, False]
     """
     start = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
-    return _scramble(start + np.asarray(numbers, dtype=np.int64).view(np.uint64) * _STEP)
+    return scramble(start + np.asarray(numbers, dtype=np.int64).view(np.uint64) * _STEP)
 
 
 def draw_words(keys: Words, counters: Counters, *, purpose: int) -> Words:
@@ -46,8 +47,8 @@ def draw_words(keys: Words, counters: Counters, *, purpose: int) -> Words:
         uint64, of the common shape.
     """
     offset = (purpose + 1) * _PURPOSE_STEP % (1 << _WORD_BITS)
-    streams = _scramble(keys + np.uint64(offset))
-    return _scramble(streams + counters.view(np.uint64) * _STEP)
+    streams = scramble(keys + np.uint64(offset))
+    return scramble(streams + counters.view(np.uint64) * _STEP)
 
 
 def to_fractions(words: Words) -> npt.NDArray[np.float64]:
@@ -71,13 +72,3 @@ def to_lower_fractions(words: Words) -> npt.NDArray[np.float64]:
 def are_chosen(words: Words, probabilities: npt.NDArray[np.float64] | np.float64) -> npt.NDArray[np.bool_]:
     """Say of each word whether it is among the given share of all words, below 1; exact to 2^-53."""
     return words < (probabilities * 2.0**_WORD_BITS).astype(np.uint64)
-
-
-def _scramble(words: Words) -> Words:
-    """Return the finalizer of SplitMix64 of each word; `words` itself is written over."""
-    words ^= words >> np.uint64(30)
-    words *= np.uint64(0xBF58476D1CE4E5B9)
-    words ^= words >> np.uint64(27)
-    words *= np.uint64(0x94D049BB133111EB)
-    words ^= words >> np.uint64(31)
-    return words
