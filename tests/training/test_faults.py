@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +27,7 @@ from training_processes import (
     are_gone,
     build_cli_orders,
     build_inputs,
+    fill_disk,
     finish_order,
     list_steps,
     make_data,
@@ -39,7 +39,7 @@ from training_processes import (
 
 from genolm.training.persistence.checkpoints import find_damage
 
-PAUSE_S = 0.01
+PAUSE_S = 0.02
 
 
 class Undisturbed(NamedTuple):
@@ -147,13 +147,8 @@ def test_the_second_ctrl_c_leaves_a_long_step_at_once(classifier, tmp_path):
 @pytest.fixture(scope="module")
 def broken_off(classifier, tmp_path_factory) -> Path:
     """A run killed between its checkpoints 30 and 35; it was evaluated at 10, 20 and 30."""
-    order = replace(classifier.order, output=tmp_path_factory.mktemp("broken") / "run", pause_s=PAUSE_S)
-    with TrainingRun(order) as run:
-        run.wait_for_step(31)
-        run.signal(signal.SIGKILL)
-        run.end()
-    for step in (35, 40):  # a slow machine
-        shutil.rmtree(order.output / f"checkpoint-{step}", ignore_errors=True)
+    order = replace(classifier.order, output=tmp_path_factory.mktemp("broken") / "run")
+    assert run_order(replace(order, killed_step=32))[0].exit_code == -signal.SIGKILL
     names = {path.name for path in order.output.iterdir() if path.is_dir() and path.name[0] != "."}
     assert names == {"checkpoint-25", "checkpoint-30", "best-20", "best-30"}
     return order.output
@@ -246,15 +241,6 @@ def small_disk(tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def fill_disk(folder: Path, *, free_bytes: int) -> Path:
-    """Take the disk's room but for so many bytes."""
-    filler = folder / "filler"
-    with suppress(OSError), open(filler, "wb", buffering=0) as file:  # the training takes its part meanwhile
-        while (left := shutil.disk_usage(folder).free - free_bytes) > 0:
-            file.write(bytes(min(left, 4096)))
-    return filler
-
-
 @pytest.mark.parametrize(
     ("free_bytes", "is_disk_checked", "message"),
     [
@@ -267,13 +253,8 @@ def fill_disk(folder: Path, *, free_bytes: int) -> Path:
 def test_a_disk_that_fills_up_costs_nothing_that_was_saved(
     free_bytes, is_disk_checked, message, genome_lm, small_disk
 ):
-    order = replace(
-        genome_lm.order, output=small_disk / "run", pause_s=PAUSE_S, is_disk_checked=is_disk_checked
-    )
-    with TrainingRun(order) as run:
-        run.wait_for_step(12)
-        filler = fill_disk(small_disk, free_bytes=free_bytes)
-        outcome = run.end()[0]
+    order = replace(genome_lm.order, output=small_disk / "run", is_disk_checked=is_disk_checked)
+    outcome = run_order(replace(order, full_disk_step=13, free_bytes=free_bytes))[0]
     assert (outcome.exit_code, outcome.error) == (74, "StorageError"), outcome
     assert re.search(message, outcome.text), outcome.text
     assert outcome.text.endswith("then give the same command again: it goes on from the last checkpoint")
@@ -281,7 +262,7 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_saved(
     assert steps
     assert [find_damage(order.output / f"checkpoint-{step}") for step in steps] == [None] * len(steps)
     assert not list(order.output.glob(".tmp-*")), "no half of a checkpoint takes room"
-    filler.unlink()
+    (small_disk / "filler").unlink()
     notes = go_on(order, genome_lm)
     assert notes[0].endswith(f"going on from step {steps[-1]} of {NUM_STEPS}")
 

@@ -3,10 +3,13 @@
 A server process imports torch, transformers and the stages once; each training is forked from it.
 """
 
+import itertools
 import json
 import logging
 import multiprocessing
 import os
+import shutil
+import signal
 import socket
 import tempfile
 import time
@@ -84,6 +87,9 @@ class Order:
     max_rows: int = 0  # memory for more is not there; 0: for any number
     max_rows_rank: int = -1  # where memory is short; -1: everywhere
     poisoned: str = ""  # a sequence whose loss is NaN
+    killed_step: int = 0  # where the process is killed; 0: nowhere
+    full_disk_step: int = 0  # where the disk of the output fills up; 0: nowhere
+    free_bytes: int = 0  # that are left then
     is_disk_checked: bool = True
     is_quick: bool = True  # no waiting for the disk, which only a power cut needs, and no loss curve
     arguments: tuple[str, ...] = ()  # of `genolm finetune`, for the stage "cli"
@@ -213,6 +219,15 @@ def list_steps(folder: Path) -> list[int]:
     """Return the steps of the checkpoints, in order."""
     names = [path.name.removeprefix("checkpoint-") for path in folder.glob("checkpoint-*")]
     return sorted(int(name) for name in names if name.isdigit())
+
+
+def fill_disk(folder: Path, *, free_bytes: int) -> Path:
+    """Take the disk's room but for so many bytes."""
+    filler = folder / "filler"
+    with open(filler, "wb", buffering=0) as file:
+        while (left := shutil.disk_usage(folder).free - free_bytes) > 0:
+            file.write(bytes(left))
+    return filler
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
@@ -427,7 +442,7 @@ def _train(order: Order, rank: int, ranks: int, port: int, reports: Path) -> Non
 
 
 def _inject_faults(order: Order, rank: int) -> None:
-    """Make a forward pass in training slow, hungry or poisonous; take the look at the disk away."""
+    """Make a forward pass in training slow, hungry, poisonous or deadly; fill the disk unseen."""
     if order.is_quick:
         from genolm.training.persistence import run_folder
 
@@ -447,10 +462,17 @@ def _inject_faults(order: Order, rank: int) -> None:
 
 
 def _wrap_forward(forward: Callable[..., Any], order: Order, limit: int, poison: list[int]) -> Any:
+    steps = itertools.count(1)
+
     def wrapped(self: Any, input_ids: torch.Tensor, **more: Any) -> Any:
         if not self.training:
             return forward(self, input_ids, **more)
         time.sleep(order.pause_s)
+        step = next(steps)
+        if step == order.killed_step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if step == order.full_disk_step:
+            fill_disk(order.output.parent, free_bytes=order.free_bytes)
         if limit and len(input_ids) > limit:
             raise torch.OutOfMemoryError("CUDA out of memory, says a test")
         output = forward(self, input_ids, **more)
