@@ -170,6 +170,21 @@ def test_loss_and_gradients_are_those_of_the_plain_class(architecture, checkpoin
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(("num_labels", "num_rows"), [(0, 0), (1, 128), (128, 128), (129, 256)])
+def test_the_head_sees_few_different_numbers_of_rows(architecture, num_labels, num_rows):
+    plain, ours = pair(architecture)
+    labels = torch.full((4, 50), -100)
+    labels.view(-1)[:num_labels] = 7
+    batch = {"input_ids": torch.full((4, 50), 9), "labels": labels}
+    seen = []
+    ours.get_output_embeddings().register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    found = ours(**batch, return_logits=True)
+    assert (seen, len(found.logits)) == ([num_rows], num_labels)
+    if num_labels:
+        assert found.loss.item() == pytest.approx(plain(**batch).loss.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_positions_given_beforehand_change_nothing(architecture):
     _, ours = pair(architecture)
     batch = make_batch()
