@@ -102,7 +102,7 @@ def test_a_signal_saves_the_very_step_and_ends_with_exit_code_75(
         family = find_workers(run)
         assert len(family) == workers
         os.killpg(run.pids[0], signal.Signals[name])  # with its loader workers, as Ctrl-C in a terminal does
-        outcome = run.end(timeout_s=10)[0]
+        outcome = run.end(timeout_s=30)[0]
     last_step = read_last_step(order.output)
     assert (outcome.exit_code, outcome.error) == (75, "StoppedError"), outcome
     assert f"found {name} at step {last_step} of" in outcome.text
@@ -135,7 +135,7 @@ def test_the_second_ctrl_c_leaves_a_long_step_at_once(classifier, tmp_path):
         time.sleep(0.3)
         assert run.is_alive(), "the first one waits for the end of the step"
         run.signal(signal.SIGINT)
-        outcome = run.end(timeout_s=10)[0]
+        outcome = run.end(timeout_s=30)[0]
     assert (outcome.exit_code, outcome.error) == (130, "KeyboardInterrupt"), outcome
     assert are_gone(family)
     go_on(order, classifier)
@@ -382,7 +382,7 @@ def test_a_loader_worker_that_dies_is_told_and_the_run_can_go_on(genome_lm, tmp_
         run.wait_for_step(12)
         family = find_workers(run)
         family[0].kill()
-        outcome = run.end(timeout_s=20)[0]
+        outcome = run.end(timeout_s=60)[0]
     assert (outcome.exit_code, outcome.error) == (5, "TrainingError"), outcome
     assert "found a loader worker that died" in outcome.text
     assert "loop.workers=0" in outcome.text
@@ -400,7 +400,7 @@ def test_loader_workers_end_at_once_with_a_killed_training(classifier, tmp_path)
         assert len(family) == 2
         run.signal(signal.SIGKILL)
         run.end()
-    wait_until(lambda: are_gone(family), timeout_s=2.0)
+    wait_until(lambda: are_gone(family), timeout_s=20.0)
 
 
 def test_two_runs_in_one_folder_are_refused_and_the_first_goes_on(classifier, tmp_path):

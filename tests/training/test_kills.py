@@ -121,7 +121,7 @@ def test_killed_four_times_at_random_the_run_ends_with_the_same_bits(stage, inpu
     # A worker looks every 5 s whether its parent is there.
     workers = [worker for kill in kills for worker in kill.workers]
     assert len(workers) >= 3, where
-    wait_until(lambda: are_gone(workers), timeout_s=15.0)
+    wait_until(lambda: are_gone(workers), timeout_s=30.0)
 
 
 def test_dropout_and_order_matter_to_the_weights(inputs, tmp_path):

@@ -165,7 +165,7 @@ def test_under_accelerate_launch_a_killed_process_ends_the_others_and_the_run_go
         family = psutil.Process(launcher.pid).children(recursive=True)
         next(process for process in family if process.environ().get("RANK") == "1").kill()
         assert launcher.wait(timeout=60) != 0
-    wait_until(lambda: are_gone(family), timeout_s=10.0)
+    wait_until(lambda: are_gone(family), timeout_s=30.0)
     assert list_steps(killed.output), (tmp_path / "printed.txt").read_text()
     assert not (killed.output / "metrics.json").exists()
     again = subprocess.run([*command, *killed.arguments], env=environment, capture_output=True, text=True)

@@ -87,7 +87,7 @@ def test_a_process_that_ignores_them_lives_on():
     for number in STOP_SIGNALS:
         os.kill(process.pid, number)
         time.sleep(0.02)
-    output, _ = process.communicate("go\n", timeout=10)
+    output, _ = process.communicate("go\n", timeout=60)
     assert (output, process.returncode) == ("alive\n", 0)
 
 

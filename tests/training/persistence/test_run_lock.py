@@ -61,7 +61,7 @@ def test_a_second_process_is_refused_with_the_name_of_the_first_until_that_ends(
     assert caught.value.expected == "one run in a folder at a time"
     assert "--output" in caught.value.remedy
     assert json.loads((tmp_path / OWNER_NAME).read_text())["pid"] == process.pid, "the holder's, untouched"
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     with lock_run_folder(tmp_path):
         pass
 
@@ -92,7 +92,7 @@ def test_a_holder_without_a_readable_name_is_still_a_holder(text, tmp_path):
 def test_a_killed_holder_leaves_it_free(tmp_path):
     process = hold(tmp_path)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert (tmp_path / OWNER_NAME).is_file(), "what the killed process left"
     with lock_run_folder(tmp_path):
         assert json.loads((tmp_path / OWNER_NAME).read_text())["pid"] == os.getpid()
@@ -102,10 +102,10 @@ def test_a_loader_worker_that_outlives_its_killed_parent_holds_nothing(tmp_path)
     process = hold(tmp_path, "fork")
     worker = int(process.first_line)
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     os.kill(worker, 0)  # it is there
     try:
         with lock_run_folder(tmp_path):
             pass
     finally:
-        process.communicate(timeout=10)  # ends the worker's standard input
+        process.communicate(timeout=60)  # ends the worker's standard input
