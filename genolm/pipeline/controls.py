@@ -1,9 +1,10 @@
-"""What stands beside the networks in a pipeline's report: controls of the classifiers, and a Markov model."""
+"""What stands beside the networks in a pipeline's report: controls of classifiers, and models of counts."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from genolm.alphabet import Codes
 from genolm.corpus.bases import load_corpus_bases, read_corpus_info
 from genolm.corpus.labeled import LabeledData
 from genolm.embeddings.features import compute_embedding_profiles
@@ -12,6 +13,7 @@ from genolm.errors import RunFolderError
 from genolm.evaluation.controls import LabeledSplit, fit_controls, fit_feature_control
 from genolm.evaluation.markov import compute_markov_bits, fit_markov, select_markov_order
 from genolm.evaluation.report import ClassifierRow, LanguageModelRow
+from genolm.evaluation.two_sided import compute_two_sided_bits, select_two_sided
 from genolm.files import compute_fingerprint, read_json, write_json
 from genolm.metrics import compute_classification_report
 from genolm.progress import Reporter
@@ -33,14 +35,7 @@ def score_markov(
     key = compute_fingerprint([read_corpus_info(corpus)["splits"], window_bp, scheme.name])
 
     def compute() -> dict[str, Any]:
-        pieces = {
-            split: cut_windows(
-                load_corpus_bases(corpus, split),
-                window_bp=window_bp,
-                min_bp=scheme.k + 1,
-            )
-            for split in ("validation", "test")
-        }
+        pieces = _cut_held_out(corpus, window_bp=window_bp, min_bp=scheme.k + 1)
         train = list(load_corpus_bases(corpus, "train").iter_pieces())
         order = select_markov_order(train, pieces["validation"]).order
         model = fit_markov(train, order=order)
@@ -56,6 +51,34 @@ def score_markov(
         validation_bits_per_base=value["validation"],
         test_bits_per_base=value["test"],
     )
+
+
+def score_two_sided(corpus: Path, path: Path, *, window_bp: int, reporter: Reporter) -> LanguageModelRow:
+    """Return the best counts of both sides, scored on the masked LM's windows; they are kept in `path`."""
+    key = compute_fingerprint([read_corpus_info(corpus)["splits"], window_bp])
+
+    def compute() -> dict[str, Any]:
+        pieces = _cut_held_out(corpus, window_bp=window_bp, min_bp=1)
+        train = load_corpus_bases(corpus, "train").iter_pieces()
+        model = select_two_sided(train, pieces["validation"]).model
+        bits = {
+            split: compute_two_sided_bits(model, windows).bits_per_base for split, windows in pieces.items()
+        }
+        return {"half_bp": model.half_bp, "strengths": model.strengths, **bits}
+
+    value = _compute_once(path, key, compute, title="counts of both sides", reporter=reporter)
+    return LanguageModelRow(
+        name=f"counts of both sides (m = {value['half_bp']})",
+        validation_bits_per_base=value["validation"],
+        test_bits_per_base=value["test"],
+    )
+
+
+def _cut_held_out(corpus: Path, *, window_bp: int, min_bp: int) -> dict[str, list[Codes]]:
+    return {
+        split: cut_windows(load_corpus_bases(corpus, split), window_bp=window_bp, min_bp=min_bp)
+        for split in ("validation", "test")
+    }
 
 
 def fit_data_controls(

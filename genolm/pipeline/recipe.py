@@ -80,6 +80,11 @@ class RecipeRun:
         return self.folder / "masked-lm"
 
     @property
+    def untrained_lm(self) -> Path:
+        """Return the folder of the masked language model's network with the weights that it began with."""
+        return self.folder / "untrained-lm"
+
+    @property
     def domain_lm(self) -> Path:
         """Return the folder of stage 2."""
         return self.folder / "domain-lm"
@@ -90,7 +95,7 @@ class RecipeRun:
         return self.folder / "word2vec"
 
     def find_classifier(self, start: str) -> Path:
-        """Return the folder of stage 3 from a start: scratch, word2vec, genome-lm or domain-lm."""
+        """Return the folder of stage 3 from a start, one of START_TITLES in genolm.pipeline.stages."""
         return self.folder / f"classifier-{start}"
 
 

@@ -2,7 +2,8 @@
 
 Genomes become a corpus, the corpus a language model, adapted to the labeled sequences, then three classifiers
 (random weights, genome LM, genome LM + domain LM) and their controls. With a masked language model in the
-recipe the classifier starts from that one instead. The classifier is chosen on validation.
+recipe the classifiers are an AWD-LSTM from random weights, the masked LM's network from random weights, and
+the masked LM. The classifier is chosen on validation.
 """
 
 import shutil
@@ -27,10 +28,12 @@ from genolm.pipeline.corpus_stage import build_recipe_corpus
 from genolm.pipeline.labeled_data import read_recipe_data
 from genolm.pipeline.recipe import Recipe, RecipeRun, open_run
 from genolm.pipeline.stages import (
-    START_TITLES,
     fit_run_controls,
+    list_starts,
     prepare_vectors,
+    save_untrained_lm,
     score_recipe_markov,
+    score_recipe_two_sided,
     train_classifier,
     train_domain_lm,
     train_genome_lm,
@@ -81,9 +84,10 @@ def run_pipeline(recipe: Recipe, output: Path, *, reporter: Reporter | None = No
 
 
 def _train_language_models(run: RecipeRun, data: LabeledData) -> tuple[LanguageModelRow, ...]:
-    """Do stages 1 and 2; return the genome LM's score beside that of the best Markov model."""
-    markov = score_recipe_markov(run)
+    """Do stages 1 and 2; return the language model's score beside those of counts of bases."""
+    floors = [score_recipe_markov(run)]
     if run.recipe.masked:
+        floors.append(score_recipe_two_sided(run))
         name, metrics = "masked LM (sees both sides)", train_masked_lm(run)
     else:
         name, metrics = "genome LM", train_genome_lm(run)
@@ -93,20 +97,19 @@ def _train_language_models(run: RecipeRun, data: LabeledData) -> tuple[LanguageM
         validation_bits_per_base=metrics["validation"]["bits_per_base"],
         test_bits_per_base=metrics["test"]["bits_per_base"],
     )
-    return (markov, language_model)
+    return (*floors, language_model)
 
 
 def _train_classifiers(
     run: RecipeRun, data: LabeledData, vectors: KmerVectors | None
 ) -> dict[str, ClassifierRow]:
     """Do stage 3 from each start: random weights, vectors, each language model; return their rows."""
-    pretrained = {"genome-lm": run.genome_lm, "domain-lm": run.domain_lm, "masked-lm": run.masked_lm}
-    starts = (
-        ["scratch", "word2vec", "masked-lm"] if run.recipe.masked else START_TITLES.keys() - {"masked-lm"}
-    )
+    pretrained = {"genome-lm": run.genome_lm, "domain-lm": run.domain_lm}
+    if run.recipe.masked:
+        pretrained = {"untrained-lm": save_untrained_lm(run), "masked-lm": run.masked_lm}
     rows = {}
-    for start, title in START_TITLES.items():
-        if start not in starts or (start == "word2vec" and vectors is None):
+    for start, title in list_starts(run.recipe).items():
+        if start == "word2vec" and vectors is None:
             continue
         metrics = train_classifier(
             run,
@@ -115,8 +118,6 @@ def _train_classifiers(
             pretrained=pretrained.get(start),
             vectors=vectors if start == "word2vec" else None,
         )
-        if run.recipe.masked and start == "scratch":
-            title = "AWD-LSTM from scratch"  # another network than the masked language model
         rows[start] = ClassifierRow(
             name=title, is_control=False, validation=metrics["validation"], test=metrics["test"]
         )

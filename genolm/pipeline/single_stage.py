@@ -18,6 +18,8 @@ from genolm.pipeline.stages import (
     START_TITLES,
     fit_run_controls,
     prepare_vectors,
+    require_masked_settings,
+    save_untrained_lm,
     train_classifier,
     train_domain_lm,
     train_genome_lm,
@@ -100,8 +102,9 @@ def run_finetuning(
 
     Args:
         run: the recipe at work.
-        start: what the classifier starts from in the recipe's folder: scratch, word2vec, genome-lm or
-            domain-lm. Without it: domain-lm, or random weights with `data` or `embeddings`.
+        start: what the classifier starts from in the recipe's folder: scratch, word2vec, genome-lm,
+            domain-lm, untrained-lm (the masked language model's network with random weights) or masked-lm.
+            Without it: domain-lm, or random weights with `data` or `embeddings`.
         pretrained: instead, the folder of a language model.
         embeddings: folder of vectors that random weights begin with.
         data: labeled sequences instead of the recipe's.
@@ -114,13 +117,17 @@ def run_finetuning(
     start = _choose_start(start, pretrained=pretrained, embeddings=embeddings, data=data)
     if start in ("genome-lm", "domain-lm", "masked-lm"):
         pretrained = _require_language_model(run, start)
+    if start == "untrained-lm":
+        require_masked_settings(run)  # before anything is written
     scheme = load_scheme(pretrained) if pretrained else run.scheme
     if data is None:
         labeled = read_recipe_data(run, min_length_bp=scheme.k)
     else:
         labeled = read_other_data(run, data, min_length_bp=scheme.k)
-    if output is None:
-        claim_run_folder(run, labeled)
+    if output is None or start == "untrained-lm":
+        claim_run_folder(run, labeled if data is None else read_recipe_data(run))
+    if start == "untrained-lm":
+        pretrained = save_untrained_lm(run)
     vectors = load_vectors(embeddings) if embeddings else None
     if start == "word2vec":
         vectors = _prepare_recipe_vectors(run, labeled if data is None else read_recipe_data(run))

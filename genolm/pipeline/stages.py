@@ -1,5 +1,6 @@
 """The stages of a pipeline after its corpus, one function each; all processes call them, only one writes."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +10,41 @@ from genolm.embeddings.vectors import KmerVectors, load_vectors
 from genolm.embeddings.word2vec import train_word2vec
 from genolm.errors import SettingsError
 from genolm.evaluation.report import ClassifierRow, LanguageModelRow
-from genolm.pipeline.controls import fit_data_controls, fit_vector_control, score_markov
-from genolm.pipeline.recipe import RecipeRun
+from genolm.models.bert import build_masked_lm
+from genolm.pipeline.controls import (
+    fit_data_controls,
+    fit_vector_control,
+    score_markov,
+    score_two_sided,
+)
+from genolm.pipeline.recipe import Recipe, RecipeRun
 from genolm.training.adaptation import adapt
 from genolm.training.causal_lm import pretrain_causal
 from genolm.training.classifier import finetune
-from genolm.training.masked_lm import pretrain_masked
+from genolm.training.masked_lm import PretrainMaskedSettings, pretrain_masked
+from genolm.training.persistence.run_folder import finish_run_folder, open_run_folder
 
 START_TITLES = {
     "scratch": "from scratch",
     "word2vec": "word2vec",
     "genome-lm": "genome LM",
     "domain-lm": "genome LM + domain LM",
+    "untrained-lm": "masked LM from scratch",
     "masked-lm": "masked LM",
 }
+ARCHITECTURE_TITLES = {"bert": "BERT", "modernbert": "ModernBERT"}
+
+
+def list_starts(recipe: Recipe) -> dict[str, str]:
+    """Return what the classifiers of a recipe start from, with their names in the report, in its order."""
+    if recipe.masked is None:
+        return {start: START_TITLES[start] for start in ("scratch", "word2vec", "genome-lm", "domain-lm")}
+    return {
+        "scratch": "AWD-LSTM from scratch",  # another network than the masked language model
+        "word2vec": START_TITLES["word2vec"],
+        "untrained-lm": f"{ARCHITECTURE_TITLES[recipe.masked.model.architecture]} from scratch",
+        "masked-lm": START_TITLES["masked-lm"],
+    }
 
 
 def train_genome_lm(
@@ -51,21 +73,50 @@ def train_masked_lm(
     Raises:
         SettingsError: the recipe has none.
     """
+    return pretrain_masked(
+        corpus or run.corpus,
+        output or run.masked_lm,
+        scheme=run.scheme,
+        settings=require_masked_settings(run),
+        pretrained=pretrained,
+        seed=run.recipe.seed,
+        reporter=run.reporter,
+    )
+
+
+def save_untrained_lm(run: RecipeRun) -> Path:
+    """Write the masked LM with the random weights that its training begins with; return the folder.
+
+    Fine-tuned as the trained one is, it says what the pretraining was worth.
+
+    Raises:
+        SettingsError: the recipe has none.
+        RunFolderError: the folder is of other settings.
+    """
+    settings, seed = require_masked_settings(run).model, run.recipe.seed
+    identity = {"model": asdict(settings), "tokenizer": run.scheme.name, "seed": seed}
+    with open_run_folder(
+        run.untrained_lm, command="random weights", settings=identity, inputs={}
+    ) as finished:
+        if not finished:
+            model = build_masked_lm(run.scheme, settings, seed=seed)
+            finish_run_folder(run.untrained_lm, model=model, scheme=run.scheme, metrics={"steps": 0})
+    return run.untrained_lm
+
+
+def require_masked_settings(run: RecipeRun) -> PretrainMaskedSettings:
+    """Return the settings of the recipe's masked LM.
+
+    Raises:
+        SettingsError: the recipe has none.
+    """
     if run.recipe.masked is None:
         raise SettingsError(
             found=f"no masked language model in the recipe {run.name}",
             expected="its setting masked",
             remedy="use the recipe dnabert_k3_bacteria or dnabert_k6_human, or add masked: to yours",
         )
-    return pretrain_masked(
-        corpus or run.corpus,
-        output or run.masked_lm,
-        scheme=run.scheme,
-        settings=run.recipe.masked,
-        pretrained=pretrained,
-        seed=run.recipe.seed,
-        reporter=run.reporter,
-    )
+    return run.recipe.masked
 
 
 def train_domain_lm(
@@ -141,6 +192,18 @@ def score_recipe_markov(run: RecipeRun) -> LanguageModelRow:
                 if run.recipe.masked
                 else run.recipe.pretrain.eval_window_bp
             ),
+            reporter=run.reporter,
+        )
+    )
+
+
+def score_recipe_two_sided(run: RecipeRun) -> LanguageModelRow:
+    """Return the row of the best counts of both sides on the corpus of a recipe with a masked LM."""
+    return run.ranks.on_main(
+        lambda: score_two_sided(
+            run.corpus,
+            run.folder / "two-sided.json",
+            window_bp=require_masked_settings(run).windows.length_bp,
             reporter=run.reporter,
         )
     )
