@@ -1,7 +1,7 @@
 """DNABERT-style pretraining: a masked language model of genomes (Ji et al. 2021), which hides whole bases."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,15 @@ from transformers import PreTrainedModel
 
 from genolm.alphabet import Codes
 from genolm.corpus.bases import (
+    CorpusBases,
     compute_corpus_fingerprint,
     load_corpus_bases,
     load_held_out_bases,
     locate_bases,
 )
 from genolm.corpus.window_epochs import WindowSettings
-from genolm.errors import SettingsError
+from genolm.errors import RunFolderError, SettingsError
+from genolm.files import read_json
 from genolm.models.attention import choose_cpu_kernels
 from genolm.models.bert import BertSettings, build_masked_lm, load_masked_lm, use_masked_only_head
 from genolm.progress import Reporter
@@ -27,10 +29,16 @@ from genolm.training.job import LoopSettings, TrainingJob
 from genolm.training.lm_score import cut_windows
 from genolm.training.loop import run_training
 from genolm.training.masking.batches import MaskedBatches
+from genolm.training.masking.bpe import BpeTokens, check_bpe_masking
+from genolm.training.masking.bpe_folder import check_same_tokens, finish_bpe_run_folder
+from genolm.training.masking.bpe_score import compute_bpe_score
 from genolm.training.masking.score import compute_masked_score
+from genolm.training.masking.statistics import MaskStatistics, compute_mask_statistics
 from genolm.training.masking.windows import MaskSettings
 from genolm.training.persistence.run_folder import compute_model_sha256, finish_run_folder, open_run_folder
 from genolm.training.schedules import PhasedSchedule, PhaseSettings, ScheduleName
+
+MIN_BPE_WINDOW_BP = 32  # of held-out sequence; a shorter rest is not scored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +75,7 @@ def pretrain_masked(
     corpus: Path,
     output: Path,
     *,
-    scheme: KmerScheme,
+    scheme: KmerScheme | BpeTokens,
     settings: PretrainMaskedSettings,
     pretrained: Path | None = None,
     seed: int = 0,
@@ -78,17 +86,23 @@ def pretrain_masked(
     Args:
         corpus: folder with a train and a validation split.
         output: run folder; at the end a plain Hugging Face model folder.
-        scheme: how bases become tokens.
+        scheme: how bases become tokens; a window of more BPE tokens than the model has positions is cut.
         settings: of the training; the model's size is not read with `pretrained`.
         pretrained: folder of a masked language model to go on from, such as DNABERT's.
         seed: of the weights, the windows, the masks and the dropout.
         reporter: shows the progress.
 
     Raises:
-        SettingsError: windows that are longer than the model, or shorter than a token; another vocabulary.
+        SettingsError: windows that are longer than the model, or shorter than a token; another vocabulary;
+            masking that does not suit the tokens.
         RunFolderError: `output` holds another run, or `corpus` is not a corpus.
     """
-    _check_window_length(settings, scheme)
+    max_tokens = _find_max_tokens(settings, pretrained)
+    if isinstance(scheme, BpeTokens):
+        check_bpe_masking(settings.mask, scheme.name)
+        scheme = replace(scheme, max_tokens=max_tokens)
+    else:
+        _check_window_length(settings, scheme, max_tokens=max_tokens)
     bases, held_out = load_corpus_bases(corpus, "train"), load_held_out_bases(corpus)
     batches = MaskedBatches(
         bases,
@@ -102,6 +116,8 @@ def pretrain_masked(
         locate=lambda positions: locate_bases(corpus, "train", positions),
     )
     inputs = {"corpus": compute_corpus_fingerprint(corpus)}
+    if isinstance(scheme, BpeTokens):
+        inputs["tokenizer"] = scheme.compute_sha256()
     if pretrained:
         inputs["pretrained"] = compute_model_sha256(pretrained)
     with open_run_folder(
@@ -112,29 +128,49 @@ def pretrain_masked(
     ) as finished:
         if finished:
             return finished
-        if pretrained:
-            model = load_masked_lm(pretrained, scheme)
-            _check_same_scheme(pretrained, scheme)
-        else:
-            model = build_masked_lm(scheme, settings.model, seed=seed)
-        use_masked_only_head(model)
-        windows = {
-            split: cut_windows(part, window_bp=settings.windows.length_bp, min_bp=2 * scheme.k)
-            for split, part in held_out.items()
-        }
+        model = _prepare_model(scheme, settings, pretrained=pretrained, seed=seed)
+        windows = _cut_held_out(held_out, settings, scheme)
+        reporter = reporter or Reporter()
+        statistics = compute_mask_statistics(batches)
+        reporter.note(f"  masked LM: {statistics.describe()}")
         precision = choose_precision(settings.loop.precision)
-        num_tokens = scheme.count_tokens(settings.windows.length_bp) + 2
+        num_tokens = batches.build_largest(1).inputs["input_ids"].shape[1]
         with choose_cpu_kernels(model, precision, num_tokens=num_tokens):
             return _train(
                 model,
                 batches,
                 windows,
                 output,
-                scheme=scheme,
+                statistics=statistics,
                 settings=settings,
                 seed=seed,
-                reporter=reporter or Reporter(),
+                reporter=reporter,
             )
+
+
+def _prepare_model(
+    scheme: KmerScheme | BpeTokens, settings: PretrainMaskedSettings, *, pretrained: Path | None, seed: int
+) -> PreTrainedModel:
+    vocabulary = scheme.scheme if isinstance(scheme, BpeTokens) else scheme
+    if pretrained is None:
+        model = build_masked_lm(vocabulary, settings.model, seed=seed)
+    else:
+        model = load_masked_lm(pretrained, vocabulary)
+        if isinstance(scheme, BpeTokens):
+            check_same_tokens(pretrained, scheme)
+        else:
+            _check_same_scheme(pretrained, scheme)
+    use_masked_only_head(model)
+    return model
+
+
+def _cut_held_out(
+    held_out: Mapping[str, CorpusBases], settings: PretrainMaskedSettings, scheme: KmerScheme | BpeTokens
+) -> dict[str, list[Codes]]:
+    """Return the windows of each split; rests of one or two tokens are left out."""
+    window_bp = settings.windows.length_bp
+    min_bp = min(MIN_BPE_WINDOW_BP, window_bp) if isinstance(scheme, BpeTokens) else 2 * scheme.k
+    return {split: cut_windows(part, window_bp=window_bp, min_bp=min_bp) for split, part in held_out.items()}
 
 
 def _train(
@@ -143,21 +179,16 @@ def _train(
     windows: Mapping[str, list[Codes]],
     output: Path,
     *,
-    scheme: KmerScheme,
+    statistics: MaskStatistics,
     settings: PretrainMaskedSettings,
     seed: int,
     reporter: Reporter,
 ) -> dict[str, Any]:
     every = math.ceil(sum(map(len, windows["validation"])) / settings.eval_max_bp)
     watched = windows["validation"][::every]
-    # Whole bases, all behind [MASK]: what is asked does not depend on how the training hides them.
-    mask = replace(
-        settings.mask, style="base_spans", mask_share=1.0, random_share=0.0, soft_masked_weight=1.0
-    )
-
-    def evaluate(current: PreTrainedModel) -> dict[str, float]:
-        return compute_masked_score(current, watched, scheme=scheme, settings=mask)._asdict()
-
+    scheme = batches.scheme
+    score = _build_score(scheme, settings.mask)
+    bases_per_token = statistics.bases_per_token if isinstance(scheme, BpeTokens) else scheme.stride
     outcome = run_training(
         TrainingJob(
             title="masked LM",
@@ -169,12 +200,12 @@ def _train(
                 group_factor=1.0,
                 warmup_steps=settings.warmup_steps,
             ),
-            evaluate=evaluate,
+            evaluate=lambda current: score(current, watched),
             monitor="loss",
             larger_is_better=False,
             eval_every_steps=max(1, settings.steps // settings.evaluations),
             patience=0,
-            bases_per_token=scheme.stride,
+            bases_per_token=bases_per_token,
         ),
         model=model,
         run_folder=output,
@@ -182,11 +213,32 @@ def _train(
         seed=seed,
         reporter=reporter,
     )
-    metrics = outcome.describe(bases_per_token=scheme.stride)
+    metrics = outcome.describe(bases_per_token=1)
+    metrics["bases_seen"] = round(outcome.tokens * bases_per_token)
+    metrics["masking"] = statistics._asdict()
     for split, part in windows.items():
-        metrics[split] = compute_masked_score(model.eval(), part, scheme=scheme, settings=mask)._asdict()
-    finish_run_folder(output, model=model, scheme=scheme, metrics=metrics)
+        metrics[split] = score(model.eval(), part)
+    if isinstance(scheme, BpeTokens):
+        finish_bpe_run_folder(output, model=model, tokens=scheme, metrics=metrics)
+    else:
+        finish_run_folder(output, model=model, scheme=scheme, metrics=metrics)
     return metrics
+
+
+def _build_score(
+    scheme: KmerScheme | BpeTokens, mask: MaskSettings
+) -> Callable[[PreTrainedModel, Sequence[Codes]], dict[str, Any]]:
+    """Return what scores a model on windows; all that is asked for stands behind [MASK]."""
+    shown = replace(mask, mask_share=1.0, random_share=0.0, soft_masked_weight=1.0)
+    if isinstance(scheme, BpeTokens):
+        return lambda model, windows: compute_bpe_score(
+            model, windows, tokens=scheme, settings=shown
+        )._asdict()
+    # Whole bases: what is asked does not depend on how the training hides them.
+    spans = replace(shown, style="base_spans")
+    return lambda model, windows: compute_masked_score(
+        model, windows, scheme=scheme, settings=spans
+    )._asdict()
 
 
 def _check_same_scheme(pretrained: Path, scheme: KmerScheme) -> None:
@@ -200,7 +252,22 @@ def _check_same_scheme(pretrained: Path, scheme: KmerScheme) -> None:
         )
 
 
-def _check_window_length(settings: PretrainMaskedSettings, scheme: KmerScheme) -> None:
+def _find_max_tokens(settings: PretrainMaskedSettings, pretrained: Path | None) -> int:
+    """Return the positions of the model that will be trained."""
+    path = pretrained / "config.json" if pretrained else None
+    if path is None or not path.is_file():
+        return settings.model.max_tokens
+    try:
+        return int(read_json(path)["max_position_embeddings"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(
+            found=f"no max_position_embeddings in {path}",
+            expected="the config of a masked language model",
+            remedy="copy the folder again, or correct the path",
+        ) from error
+
+
+def _check_window_length(settings: PretrainMaskedSettings, scheme: KmerScheme, *, max_tokens: int) -> None:
     length_bp, tokens = settings.windows.length_bp, scheme.count_tokens(settings.windows.length_bp) + 2
     if settings.windows.min_row_bp < scheme.k:
         raise SettingsError(
@@ -208,9 +275,9 @@ def _check_window_length(settings: PretrainMaskedSettings, scheme: KmerScheme) -
             expected="windows of at least k bases",
             remedy=f"set masked.windows.min_bp={scheme.k} or more",
         )
-    if tokens > settings.model.max_tokens:
+    if tokens > max_tokens:
         raise SettingsError(
             found=f"windows of {length_bp} bp, which are {tokens} tokens of {scheme.name}",
-            expected=f"at most {settings.model.max_tokens} tokens, the positions of the model",
+            expected=f"at most {max_tokens} tokens, the positions of the model",
             remedy="set a smaller masked.windows.length_bp, or a larger masked.model.max_tokens",
         )

@@ -17,6 +17,7 @@ from genolm.corpus.window_epochs import WindowSettings
 from genolm.errors import SettingsError, StoppedError
 from genolm.files import compute_sha256, read_json
 from genolm.models.bert import BertSettings
+from genolm.progress import Reporter
 from genolm.tokenization.scheme import KmerScheme
 from genolm.training.job import LoopSettings
 from genolm.training.masked_lm import PretrainMaskedSettings, pretrain_masked
@@ -65,7 +66,9 @@ def test_it_learns_to_fill_in_hidden_bases(pretrained):
     assert metrics["test"]["bits_per_base"] < 0.1
     assert metrics["test"]["base_accuracy"] > 0.98
     assert metrics["steps"] == 60
-    assert metrics["tokens_seen"] == 60 * 8 * (24 - 2 + 2)
+    assert metrics["tokens_seen"] == metrics["bases_seen"] == 60 * 8 * (24 - 2 + 2)
+    assert metrics["masking"]["hidden_share"] == pytest.approx(0.15, abs=0.02)
+    assert metrics["masking"]["tokens_per_window"] == 22
 
 
 def test_the_folder_is_a_plain_model_that_plain_classes_load(pretrained):
@@ -122,15 +125,28 @@ def test_micro_batches_change_rounding_only(corpus, pretrained, tmp_path):
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
+class Notes(Reporter):
+    """Keeps what is shown."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
 def test_training_goes_on_from_a_model(corpus, pretrained, tmp_path):
     folder, _ = pretrained
+    notes = Notes()
     metrics = pretrain_masked(
         corpus,
         tmp_path / "further",
         scheme=SCHEME,
         settings=replace(SETTINGS, steps=10, warmup_steps=1, learning_rate=1e-4),
         pretrained=folder,
+        reporter=notes,
     )
+    assert notes.texts[0].startswith("  masked LM: in the first 80 windows 1"), "14 or 15 % are hidden"
     assert metrics["validation"]["bits_per_base"] < 0.1, "it did not begin anew"
     assert metrics["steps"] == 10
     with pytest.raises(SettingsError, match=r"a model of kmer_k3_s1 in .*expected one of kmer_k3_s3"):
@@ -149,6 +165,9 @@ def test_training_goes_on_from_a_model(corpus, pretrained, tmp_path):
             settings=SETTINGS,
             pretrained=folder,
         )
+    longer = replace(SETTINGS, model=BertSettings(), windows=WindowSettings(kind="random", length_bp=100))
+    with pytest.raises(SettingsError, match="100 tokens of kmer_k3_s1; expected at most 70 tokens"):
+        pretrain_masked(corpus, tmp_path / "longer", scheme=SCHEME, settings=longer, pretrained=folder)
 
 
 def test_a_modern_bert_trains_too(corpus, tmp_path):
@@ -191,7 +210,7 @@ def test_a_signal_saves_and_the_run_goes_on(corpus, tmp_path, monkeypatch):
 
     def build(*arguments, **more):
         calls.append(0)
-        if len(calls) == 30:
+        if len(calls) == 60:  # the first 33 count what is hidden
             signal.raise_signal(signal.SIGTERM)
         return plain(*arguments, **more)
 

@@ -6,21 +6,35 @@ epoch of (seed, epoch): so a batch is a function of its step and rows alone.
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from genolm.alphabet import COMPLEMENT_OF_CODE, UNKNOWN_CODE
+from genolm.alphabet import COMPLEMENT_OF_CODE, UNKNOWN_CODE, Codes
 from genolm.corpus.bases import CorpusBases
 from genolm.corpus.window_epochs import EpochWindows, WindowSettings
 from genolm.corpus.windows import Positions, gather_soft_mask, gather_windows, normalize_weights
 from genolm.tokenization.scheme import KmerScheme
 from genolm.training.chance import mix_seed
-from genolm.training.masking.windows import MaskedBatch, MaskSettings, build_keys, mask_windows
+from genolm.training.masking.bpe import BpeTokens, mask_bpe_windows, mask_longest_bpe_window
+from genolm.training.masking.chance import Words, build_keys
+from genolm.training.masking.settings import MaskSettings
+from genolm.training.masking.windows import MaskedBatch, mask_windows
 from genolm.training.micro_batches import StepInput
 from genolm.training.token_stream import IGNORED_LABEL
 
 _STRANDS = 1  # a stream of chance beside that of the masks
+
+
+class MaskedRows(NamedTuple):
+    """Some windows of a step, before and after bases were hidden."""
+
+    codes: Codes
+    """uint8 [rows, longest], on the strand that is read"""
+    lengths: Positions
+    """int64 [rows], bp"""
+    batch: MaskedBatch
 
 
 class MaskedBatches:
@@ -30,7 +44,7 @@ class MaskedBatches:
         self,
         bases: CorpusBases,
         *,
-        scheme: KmerScheme,
+        scheme: KmerScheme | BpeTokens,
         windows: WindowSettings,
         mask: MaskSettings,
         batch_size: int,
@@ -68,6 +82,10 @@ class MaskedBatches:
 
     def build_input(self, step: int, rows: slice) -> StepInput:
         """Return the input of some windows of a step."""
+        return build_step_input(self.mask_rows(step, rows).batch)
+
+    def mask_rows(self, step: int, rows: slice) -> MaskedRows:
+        """Return some windows of a step, with what is hidden of them."""
         epoch, first = self._find(step)
         numbers = np.arange(first + rows.start, first + rows.stop)
         windows = self._epoch(epoch).locate(first + rows.start, first + rows.stop)
@@ -80,28 +98,51 @@ class MaskedBatches:
             codes = reverse_rows(codes, windows.lengths, is_reverse, complement=True)
             if soft_masked is not None:
                 soft_masked = reverse_rows(soft_masked, windows.lengths, is_reverse, complement=False)
-        masked = mask_windows(
+        batch = self._hide(
             codes,
             windows.lengths,
-            scheme=self.scheme,
-            settings=self.mask,
             keys=build_keys(self.seed, epoch, numbers),
             share_done=step / self.num_steps,
             soft_masked=soft_masked,
         )
-        return build_step_input(masked)
+        return MaskedRows(codes, windows.lengths, batch)
 
     def build_largest(self, num_rows: int) -> StepInput:
-        """Return the input of windows of the greatest length, of any bases."""
+        """Return the input of windows with the most tokens, of any bases."""
         length_bp = min(self.windows.length_bp, int(np.diff(self.bases.row_starts).max()))
-        masked = mask_windows(
-            np.resize(np.arange(4, dtype=np.uint8), (num_rows, length_bp)),
-            np.full(num_rows, length_bp),
-            scheme=self.scheme,
-            settings=self.mask,
-            keys=build_keys(self.seed, 0, np.arange(num_rows)),
+        keys = build_keys(self.seed, 0, np.arange(num_rows))
+        if isinstance(self.scheme, BpeTokens):
+            batch = mask_longest_bpe_window(
+                num_rows, length_bp, tokens=self.scheme, settings=self.mask, keys=keys
+            )
+        else:
+            codes = np.resize(np.arange(4, dtype=np.uint8), (num_rows, length_bp))
+            batch = self._hide(codes, np.full(num_rows, length_bp), keys=keys)
+        return build_step_input(batch)
+
+    def _hide(
+        self,
+        codes: Codes,
+        lengths: Positions,
+        *,
+        keys: Words,
+        share_done: float = 0.0,
+        soft_masked: np.ndarray | None = None,
+    ) -> MaskedBatch:
+        scheme, settings = self.scheme, self.mask
+        if isinstance(scheme, BpeTokens):
+            return mask_bpe_windows(
+                codes, lengths, tokens=scheme, settings=settings, keys=keys, share_done=share_done
+            )
+        return mask_windows(
+            codes,
+            lengths,
+            scheme=scheme,
+            settings=settings,
+            keys=keys,
+            share_done=share_done,
+            soft_masked=soft_masked,
         )
-        return build_step_input(masked)
 
     def name_rows(self, step: int, rows: slice) -> list[str]:
         """Return where in its genome each window begins."""

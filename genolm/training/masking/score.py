@@ -6,7 +6,7 @@ with the bits per base of any other model of the same bases; a uniform one score
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +18,11 @@ from genolm.alphabet import UNKNOWN_CODE, Codes
 from genolm.errors import DataError
 from genolm.tokenization.scheme import NUM_SPECIAL_TOKENS, KmerScheme
 from genolm.training.hardware.ranks import Ranks, get_ranks
-from genolm.training.masking.windows import MaskSettings, build_keys, mask_windows
+from genolm.training.masking.windows import MaskedBatch, MaskSettings, build_keys, mask_windows
 from genolm.training.token_stream import IGNORED_LABEL
+
+# Takes windows, their numbers, and which of them count here; returns sums over those.
+BatchScore = Callable[[list[Codes], np.ndarray, np.ndarray], np.ndarray]
 
 
 class MaskedScore(NamedTuple):
@@ -48,19 +51,12 @@ def compute_masked_score(
     Raises:
         DataError: there is no base to hide.
     """
-    ranks = ranks or get_ranks()
-    share = ranks.split_rows(len(windows))
-    most = math.ceil(len(windows) / ranks.count)
-    totals = np.zeros(6)
-    for start in range(0, most, batch_size):
-        numbers = np.arange(start, min(start + batch_size, most)) + share.start
-        is_own = numbers < share.stop
-        # Sharded parameters want every process to call the model as often: the last window fills up.
-        numbers = np.minimum(numbers, len(windows) - 1)
-        totals += _score_batch(
-            model, [windows[number] for number in numbers], numbers, is_own, scheme=scheme, settings=settings
-        )
-    nats, tokens, right_tokens, bits, bases, right_bases = ranks.sum(totals.tolist())
+
+    def score_batch(batch: list[Codes], numbers: np.ndarray, is_own: np.ndarray) -> np.ndarray:
+        return _score_batch(model, batch, numbers, is_own, scheme=scheme, settings=settings)
+
+    totals = sum_over_windows(score_batch, windows, num_figures=6, batch_size=batch_size, ranks=ranks)
+    nats, tokens, right_tokens, bits, bases, right_bases = totals
     if bases == 0:
         raise DataError(
             found="no base to hide in the held-out sequences",
@@ -70,9 +66,43 @@ def compute_masked_score(
     return MaskedScore(nats / tokens, right_tokens / tokens, bits / bases, right_bases / bases, int(bases))
 
 
+def sum_over_windows(
+    score_batch: BatchScore,
+    windows: Sequence[Codes],
+    *,
+    num_figures: int,
+    batch_size: int,
+    ranks: Ranks | None = None,
+) -> list[float]:
+    """Add up the figures of all windows, over all processes, of which each scores its share."""
+    ranks = ranks or get_ranks()
+    share = ranks.split_rows(len(windows))
+    most = math.ceil(len(windows) / ranks.count)
+    totals = np.zeros(num_figures)
+    for start in range(0, most, batch_size):
+        numbers = np.arange(start, min(start + batch_size, most)) + share.start
+        is_own = numbers < share.stop
+        # Sharded parameters want every process to call the model as often: the last window fills up.
+        numbers = np.minimum(numbers, len(windows) - 1)
+        totals += score_batch([windows[number] for number in numbers], numbers, is_own)
+    return ranks.sum(totals.tolist())
+
+
+def fill_in(model: nn.Module, masked: MaskedBatch) -> Tensor:
+    """Return the logits of the scored tokens, float32 [tokens, vocabulary], on the CPU, in their order."""
+    device = next(model.parameters()).device
+    inputs = {"input_ids": torch.from_numpy(masked.input_ids), "labels": torch.from_numpy(masked.labels)}
+    if not masked.attention_mask.all():
+        inputs["attention_mask"] = torch.from_numpy(masked.attention_mask)
+    with torch.no_grad():
+        output = model(**{name: tensor.to(device) for name, tensor in inputs.items()}, return_logits=True)
+    logits: Tensor = output.logits.float().cpu()
+    return logits
+
+
 def _score_batch(
     model: nn.Module,
-    windows: Iterable[Codes],
+    windows: list[Codes],
     numbers: np.ndarray,
     is_own: np.ndarray,
     *,
@@ -80,20 +110,14 @@ def _score_batch(
     settings: MaskSettings,
 ) -> np.ndarray:
     """Return nats, tokens, right tokens, bits, bases and right bases, of the own windows alone."""
-    device = next(model.parameters()).device
-    codes, lengths = pad_windows(list(windows))
+    codes, lengths = pad_windows(windows)
     masked = mask_windows(
         codes, lengths, scheme=scheme, settings=settings, keys=build_keys(0, 0, numbers), share_done=1.0
     )
     labels = torch.from_numpy(masked.labels)
-    inputs = {"input_ids": torch.from_numpy(masked.input_ids), "labels": labels}
-    if not masked.attention_mask.all():
-        inputs["attention_mask"] = torch.from_numpy(masked.attention_mask)
-    with torch.no_grad():
-        output = model(**{name: tensor.to(device) for name, tensor in inputs.items()}, return_logits=True)
     is_scored = labels != IGNORED_LABEL
     row, token = is_scored.nonzero(as_tuple=True)
-    logits = output.logits.float().cpu()  # of the scored tokens alone
+    logits = fill_in(model, masked)
     counts = torch.from_numpy(is_own)[row]
     wanted = labels[is_scored]
     nats = F.cross_entropy(logits, wanted, reduction="none")
