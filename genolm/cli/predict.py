@@ -23,11 +23,11 @@ def predict(
     id_column: IdColumn = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sequences at a time.")] = 64,
 ) -> None:
-    """Write a table of class probabilities, one line per sequence."""
+    """Write a table, one line per sequence: probabilities, values, or a string of labels for the bases."""
     from genolm.corpus.labeled import read_sequences
     from genolm.errors import SettingsError
     from genolm.files import write_text
-    from genolm.inference.classify import classify_sequences, load_classifier
+    from genolm.inference.classify import load_classifier, predict_table
 
     if output is not None and output.is_dir():
         raise SettingsError(
@@ -41,12 +41,10 @@ def predict(
         id_column=id_column or "id",
         min_length_bp=classifier.scheme.k,
     )
-    probabilities = classify_sequences(classifier, named.sequences, batch_size=batch_size, reporter=reporter)
-    lines = ["\t".join(["id", "label", *(f"p_{name}" for name in classifier.label_names)])]
-    for name, row in zip(named.ids, probabilities, strict=True):
-        label = classifier.label_names[int(row.argmax())]
-        lines.append("\t".join([name, label, *(f"{probability:.6f}" for probability in row)]))
-    text = "\n".join(lines) + "\n"
+    table = predict_table(
+        classifier, named.sequences, ids=named.ids, batch_size=batch_size, reporter=reporter
+    )
+    text = "".join("\t".join(row) + "\n" for row in table)
     if output is None:
         sys.stdout.write(text)
     else:
@@ -63,7 +61,7 @@ def evaluate(
     label_column: LabelColumn = None,
     split_column: SplitColumn = None,
 ) -> None:
-    """Show a classifier's metrics on labeled sequences, with 95 % intervals, as JSON."""
+    """Show a model's metrics on labeled sequences, with 95 % intervals, as JSON."""
     import json
 
     from genolm.corpus.builtin import resolve_source
@@ -79,6 +77,7 @@ def evaluate(
         sequence_column=sequence_column or "sequence",
         label_column=label_column or "label",
         split_column=split_column or "split",
+        require_labels=classifier.task == "classification",  # the others know no classes to be checked
         min_length_bp=classifier.scheme.k,
     )
     if split and not labeled.has_splits:

@@ -1,6 +1,6 @@
 """What a classifier says of encoded sequences, in batches: probabilities, or values of a regression."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -13,15 +13,17 @@ from genolm.errors import DataError
 from genolm.tokenization.encoder import TokenIds, pad_batch
 from genolm.tokenization.scheme import KmerScheme
 
-Task = Literal["classification", "regression", "multi_label"]
+Task = Literal["classification", "regression", "multi_label", "token_classification"]
 LongInputs = Literal["refuse", "windows"]
 
-# As transformers calls the tasks in config.json.
+# As transformers calls the tasks of whole sequences in config.json.
 PROBLEM_TYPES: dict[Task, str] = {
     "classification": "single_label_classification",
     "regression": "regression",
     "multi_label": "multi_label_classification",
 }
+# How the classes of transformers end that have a head for each token; config.json names its class.
+LABELING_CLASS_ENDING = "ForTokenClassification"
 
 
 class Windows(NamedTuple):
@@ -30,13 +32,17 @@ class Windows(NamedTuple):
     token_ids: list[TokenIds]
     owners: npt.NDArray[np.int64]
     """[windows], not decreasing"""
+    starts: npt.NDArray[np.int64]
+    """[windows], the place of a window's first token in its sequence, [CLS] not counted"""
 
 
 def find_task(config: Any) -> Task:
-    """Say what a model with a head for sequences does; one number without more said is a regression."""
-    if config.num_labels == 1:
-        return "regression"
-    return "multi_label" if config.problem_type == PROBLEM_TYPES["multi_label"] else "classification"
+    """Say what a model with a head does; one number without more said is a regression."""
+    if any(name.endswith(LABELING_CLASS_ENDING) for name in config.architectures or ()):
+        return "token_classification"
+    if config.problem_type == PROBLEM_TYPES["multi_label"]:
+        return "multi_label"
+    return "regression" if config.num_labels == 1 else "classification"
 
 
 def compute_probabilities(
@@ -50,7 +56,7 @@ def compute_probabilities(
 
     Those of a multi-label model are of each label by itself; a regression gives its values [sequences, 1].
     Of a model whose config.json says `long_inputs: windows`, the logits of the overlapping windows of a
-    sequence are averaged.
+    sequence are averaged. One with a head for each token is for `genolm.models.token_scoring`.
 
     The model is used as it stands: in eval mode the result does not depend on the batches.
     `on_batch` is told how many sequences are done.
@@ -82,8 +88,19 @@ def _run_batches(
     on_batch: Callable[[int], None] | None,
 ) -> np.ndarray:
     """Return what the model says of each row; the logits where there is no task."""
-    device = next(model.parameters()).device
     results = np.empty((len(token_ids), model.config.num_labels or 1), dtype=np.float32)
+    for rows, logits in iter_logits(model, token_ids, batch_size=batch_size):
+        results[rows] = _apply_link(logits, task).cpu().numpy()
+        if on_batch:
+            on_batch(rows.stop)
+    return results
+
+
+def iter_logits(
+    model: PreTrainedModel, token_ids: Sequence[TokenIds], *, batch_size: int
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield which rows a batch has, and their logits: float32 [rows, ...] on the model's device."""
+    device = next(model.parameters()).device
     for start in range(0, len(token_ids), batch_size):
         batch = pad_batch(token_ids[start : start + batch_size])
         with torch.no_grad():
@@ -91,11 +108,7 @@ def _run_batches(
                 input_ids=torch.from_numpy(batch.input_ids).to(device),
                 attention_mask=torch.from_numpy(batch.attention_mask).to(device),
             )
-        rows = slice(start, start + len(batch.input_ids))
-        results[rows] = _apply_link(output.logits.float(), task).cpu().numpy()
-        if on_batch:
-            on_batch(rows.stop)
-    return results
+        yield slice(start, start + len(batch.input_ids)), output.logits.float()
 
 
 def _apply_link(logits: Tensor, task: Task | None) -> Tensor:
@@ -153,19 +166,21 @@ def cut_long_inputs(token_ids: Sequence[TokenIds], *, max_tokens: int | None) ->
     >>> [window.tolist() for window in windows.token_ids], windows.owners.tolist()
     ([[2, 9, 3], [2, 11, 12, 13, 14, 3], [2, 12, 13, 14, 15, 3]], [0, 1, 1])
     """
-    cut, owners = [], []
+    cut, owners, starts = [], [], []
     for owner, ids in enumerate(token_ids):
-        for window in _iter_windows(ids, max_tokens or len(ids)):
+        for start, window in _iter_windows(ids, max_tokens or len(ids)):
             cut.append(window)
             owners.append(owner)
-    return Windows(cut, np.array(owners, dtype=np.int64))
+            starts.append(start)
+    return Windows(cut, np.array(owners, dtype=np.int64), np.array(starts, dtype=np.int64))
 
 
-def _iter_windows(ids: TokenIds, max_tokens: int) -> list[TokenIds]:
+def _iter_windows(ids: TokenIds, max_tokens: int) -> Iterator[tuple[int, TokenIds]]:
     if len(ids) <= max_tokens:
-        return [ids]
+        yield 0, ids
+        return
     inner, size = ids[1:-1], max_tokens - 2
     last = len(inner) - size
     num_windows = 1 + -(-last // max(size // 2, 1))
-    starts = np.linspace(0, last, num_windows).round().astype(int)
-    return [np.concatenate([ids[:1], inner[start : start + size], ids[-1:]]) for start in starts]
+    for start in np.linspace(0, last, num_windows).round().astype(int).tolist():
+        yield start, np.concatenate([ids[:1], inner[start : start + size], ids[-1:]])

@@ -1,5 +1,9 @@
 """The labeled sequences of a pipeline, with their splits."""
 
+from dataclasses import replace
+
+import numpy as np
+
 from genolm.corpus.builtin import resolve_source
 from genolm.corpus.labeled import ColumnNames, LabeledData, assign_random_split, read_labeled
 from genolm.errors import DataError
@@ -15,17 +19,22 @@ def read_split_data(
     seed: int,
     reporter: Reporter,
     require_labels: bool = True,
+    has_classes: bool = True,
 ) -> LabeledData:
-    """Read labeled data; without splits, draw them at random and tell the user what that means."""
+    """Read labeled data; without splits, draw them at random and tell the user what that means.
+
+    Labels that are no classes (`has_classes` false), such as numbers, need not all be in train.
+    """
     data = read_labeled(
         resolve_source(source),
         min_length_bp=min_length_bp,
-        require_labels=require_labels,
+        require_labels=require_labels and has_classes,
         **columns.build_arguments(),
     )
     if data.has_splits:
         return data
-    data = assign_random_split(data, seed=seed)
+    strata = data if has_classes else replace(data, labels=np.zeros_like(data.labels), label_names=("any",))
+    data = replace(data, splits=assign_random_split(strata, seed=seed).splits)
     reporter.note(
         "  the labeled data has no split column: split at random, which leaks when near-identical "
         "sequences land on both sides"
@@ -33,12 +42,15 @@ def read_split_data(
     return data
 
 
-def read_recipe_data(run: RecipeRun, *, min_length_bp: int | None = None) -> LabeledData:
+def read_recipe_data(
+    run: RecipeRun, *, min_length_bp: int | None = None, has_classes: bool = True
+) -> LabeledData:
     """Read the recipe's labeled data on the main process; all processes get them.
 
     Args:
         run: the recipe at work.
         min_length_bp: the shortest sequence allowed; without it, k of the recipe's tokenizer.
+        has_classes: labels are classes, each of which has to be in train.
 
     Raises:
         DataError: they are not usable, or a split is empty.
@@ -51,6 +63,7 @@ def read_recipe_data(run: RecipeRun, *, min_length_bp: int | None = None) -> Lab
             min_length_bp=min_length_bp or run.scheme.k,
             seed=run.recipe.seed,
             reporter=run.reporter,
+            has_classes=has_classes,
         )
         _check_splits(data, run.recipe.data)
         return data
@@ -59,7 +72,12 @@ def read_recipe_data(run: RecipeRun, *, min_length_bp: int | None = None) -> Lab
 
 
 def read_other_data(
-    run: RecipeRun, source: str, *, min_length_bp: int, require_labels: bool = True
+    run: RecipeRun,
+    source: str,
+    *,
+    min_length_bp: int,
+    require_labels: bool = True,
+    has_classes: bool = True,
 ) -> LabeledData:
     """Read labeled data that are not the recipe's, by its columns and seed; all processes get them.
 
@@ -74,6 +92,7 @@ def read_other_data(
             seed=run.recipe.seed,
             reporter=run.reporter,
             require_labels=require_labels,
+            has_classes=has_classes,
         )
     )
 

@@ -120,10 +120,12 @@ def run_finetuning(
     if start == "untrained-lm":
         require_masked_settings(run)  # before anything is written
     scheme = load_scheme(pretrained) if pretrained else run.scheme
+    settings = run.recipe.finetune if pretrained or start == "untrained-lm" else run.recipe.scratch
+    has_classes = settings.task == "classification"  # other labels are checked against the task later
     if data is None:
-        labeled = read_recipe_data(run, min_length_bp=scheme.k)
+        labeled = read_recipe_data(run, min_length_bp=scheme.k, has_classes=has_classes)
     else:
-        labeled = read_other_data(run, data, min_length_bp=scheme.k)
+        labeled = read_other_data(run, data, min_length_bp=scheme.k, has_classes=has_classes)
     if output is None or start == "untrained-lm":
         claim_run_folder(run, labeled if data is None else read_recipe_data(run))
     if start == "untrained-lm":
@@ -133,7 +135,7 @@ def run_finetuning(
         vectors = _prepare_recipe_vectors(run, labeled if data is None else read_recipe_data(run))
     folder = output or run.find_classifier(start)
     metrics = train_classifier(run, labeled, folder, pretrained=pretrained, vectors=vectors)
-    if "test" not in metrics:
+    if "test" not in metrics or not has_classes:  # the controls are classifiers
         return StageResult(folder, metrics)
     controls = fit_run_controls(run, labeled, output or run.folder, vectors=vectors)
     row = ClassifierRow(

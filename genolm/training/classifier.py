@@ -5,7 +5,6 @@ On an AWD-LSTM it is stage 3 of ULMFiT; a BERT or a ModernBERT stays a plain mod
 
 import hashlib
 import math
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from genolm.corpus.labeled import SPLITS, LabeledData
 from genolm.errors import SettingsError
 from genolm.files import compute_fingerprint
 from genolm.models.initialization import load_embedding_matrix
-from genolm.models.scoring import compute_probabilities
+from genolm.models.scoring import Task, compute_probabilities
+from genolm.models.token_scoring import compute_token_probabilities, spread_over_bases
 from genolm.progress import Reporter
-from genolm.tokenization.encoder import TokenIds
 from genolm.tokenization.scheme import KmerScheme
 from genolm.training.finetuning.data import (
     Examples,
@@ -35,6 +34,7 @@ from genolm.training.finetuning.methods import finish_method, prepare_method
 from genolm.training.finetuning.metrics import compute_report, compute_training_figures
 from genolm.training.finetuning.models import build_classifier, build_config, load_pretrained_scheme
 from genolm.training.finetuning.settings import SMALLER_IS_BETTER, FinetuneSettings, LoraSettings
+from genolm.training.finetuning.token_labels import split_rows
 from genolm.training.hardware.ranks import get_ranks
 from genolm.training.job import TrainingJob
 from genolm.training.loop import run_training
@@ -119,7 +119,7 @@ def finetune(
             group_factor=settings.group_factor if pretrained else 1.0,
             seed=seed,
             title=f"classifier {_name_start(pretrained, embeddings)}",
-            bases_per_token=scheme.stride,
+            scheme=scheme,
         )
         outcome = run_training(
             job,
@@ -133,7 +133,7 @@ def finetune(
         metrics: dict[str, Any] = {"steps": outcome.steps, "best_step": outcome.best_step}
         for split in ("validation", "test"):
             if examples[split].token_ids:
-                outputs = _compute_probabilities(model.eval(), examples[split].token_ids)
+                outputs = _compute_outputs(model.eval(), examples[split], settings.task, scheme=scheme)
                 values = examples[split].values
                 metrics[split] = compute_report(settings.task, values, outputs, names=targets.names)
         finish_run_folder(output, model=model, scheme=scheme, metrics=metrics)
@@ -164,13 +164,20 @@ def _build_job(
     group_factor: float,
     seed: int,
     title: str,
-    bases_per_token: int,
+    scheme: KmerScheme,
 ) -> TrainingJob:
     train, validation = (unit.normalize(examples[split]) for split in ("train", "validation"))
-    batches = build_batches(train, model_config=model_config, batch_size=settings.batch_size, seed=seed)
+    batches = build_batches(
+        train,
+        task=settings.task,
+        scheme=scheme,
+        model_config=model_config,
+        batch_size=settings.batch_size,
+        seed=seed,
+    )
 
     def evaluate(current: PreTrainedModel) -> dict[str, float]:
-        outputs = _compute_probabilities(current, validation.token_ids)
+        outputs = _compute_outputs(current, validation, settings.task, scheme=scheme)
         return compute_training_figures(settings.task, validation.values, outputs, scale=unit.scale)
 
     return TrainingJob(
@@ -189,19 +196,28 @@ def _build_job(
         larger_is_better=settings.monitor not in SMALLER_IS_BETTER,
         eval_every_steps=batches.steps_per_epoch,
         patience=settings.patience,
-        bases_per_token=bases_per_token,
+        bases_per_token=scheme.stride,
     )
 
 
-def _compute_probabilities(model: PreTrainedModel, token_ids: Sequence[TokenIds]) -> np.ndarray:
-    """Return the probabilities of all sequences on every process, each of which computes its share.
+def _compute_outputs(model: PreTrainedModel, examples: Examples, task: Task, *, scheme: KmerScheme) -> Any:
+    """Return what a network says of all sequences on every process, each of which computes its share.
 
     The last one fills up the shares, since sharded parameters want every process to call as often.
+
+    Returns:
+        float32 [n, outputs]; of labels for bases a list, [bases, classes] for each sequence.
     """
-    ranks = get_ranks()
+    ranks, token_ids = get_ranks(), examples.token_ids
     own = list(token_ids[ranks.split_rows(len(token_ids))])
     filled = own + [token_ids[-1]] * (math.ceil(len(token_ids) / ranks.count) - len(own))
-    return ranks.gather_rows(compute_probabilities(model, filled)[: len(own)])
+    if task != "token_classification":
+        return ranks.gather_rows(compute_probabilities(model, filled)[: len(own)])
+    rows = compute_token_probabilities(model, filled)[: len(own)]
+    own_rows = np.concatenate(rows) if rows else np.empty((0, int(model.config.num_labels or 0)), np.float32)
+    token_rows = split_rows(ranks.gather_rows(own_rows), token_ids)
+    lengths_bp = [len(labels) for labels in examples.values]
+    return spread_over_bases(token_rows, lengths_bp=lengths_bp, scheme=scheme)
 
 
 def _name_start(pretrained: Path | None, embeddings: npt.NDArray[np.float32] | None) -> str:

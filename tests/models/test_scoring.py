@@ -62,6 +62,7 @@ def test_two_classes_are_scored_by_the_second_and_more_by_all():
     ("num_labels", "problem_type", "task"),
     [
         (1, None, "regression"),
+        (1, "multi_label_classification", "multi_label"),
         (2, None, "classification"),
         (2, "single_label_classification", "classification"),
         (2, "multi_label_classification", "multi_label"),

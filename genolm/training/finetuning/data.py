@@ -12,6 +12,7 @@ from genolm.errors import DataError
 from genolm.models.scoring import Task, check_lengths, cut_long_inputs, find_max_tokens
 from genolm.tokenization.encoder import TokenIds, encode_sequences
 from genolm.tokenization.scheme import KmerScheme
+from genolm.training.finetuning.token_labels import build_base_targets, build_token_batches
 from genolm.training.sequence_batches import SequenceBatches
 
 LABEL_SEPARATOR = ";"
@@ -24,7 +25,8 @@ class Targets(NamedTuple):
     names: tuple[str, ...]
     """of the outputs of the network"""
     values: npt.NDArray[Any]
-    """classes int64 [n]; numbers float32 [n]; or labels float32 [n, labels], 1 where a sequence has it"""
+    """classes int64 [n]; numbers float32 [n]; labels float32 [n, labels], 1 where a sequence has it; or
+    object [n], for each sequence the classes of its bases int64 [bases], -100 where there is no label"""
 
 
 class Examples(NamedTuple):
@@ -52,13 +54,16 @@ class Unit(NamedTuple):
 def build_targets(data: LabeledData, task: Task) -> Targets:
     """Turn the labels of a file into what the network of a task predicts.
 
-    For the task multi_label a label is a list of names, such as `promoter;enhancer`, or `;` for none.
+    For the task multi_label a label is a list of names, such as `promoter;enhancer`, or `;` for none. For
+    token_classification it has one letter for each base, such as `..EEEEII..`, and `-` for no label.
 
     Raises:
-        DataError: a sequence has no label, or for a regression one that is no number.
+        DataError: a sequence has no label, or one that does not suit the task.
     """
     if task == "classification":
         return Targets(data.label_names, data.labels)
+    if task == "token_classification":
+        return Targets(*build_base_targets(data))
     if (data.labels < 0).any():
         raise DataError(
             found=f"no label of {data.ids[int(data.labels.argmin())]}",
@@ -117,7 +122,8 @@ def check_targets(data: LabeledData, targets: Targets, task: Task) -> None:
         if task == "multi_label":
             missing = [name for name, column in zip(targets.names, values.T, strict=True) if not column.any()]
         else:
-            present = set(values.tolist())
+            is_token_task = task == "token_classification" and len(values)
+            present = set((np.concatenate(values) if is_token_task else values).tolist())
             missing = [name for index, name in enumerate(targets.names) if index not in present]
         if missing or not targets.names:
             raise DataError(
@@ -146,9 +152,26 @@ def find_unit(examples: Examples) -> Unit:
     return Unit(float(examples.values.mean()), float(examples.values.std()))
 
 
-def build_batches(examples: Examples, *, model_config: Any, batch_size: int, seed: int) -> SequenceBatches:
-    """Return shuffled batches; each window of a long sequence is an example with the sequence's label."""
-    windows = cut_long_inputs(examples.token_ids, max_tokens=find_max_tokens(model_config))
+def build_batches(
+    examples: Examples, *, task: Task, scheme: KmerScheme, model_config: Any, batch_size: int, seed: int
+) -> SequenceBatches:
+    """Return shuffled batches; each window of a long sequence is an example with the sequence's label.
+
+    Raises:
+        DataError: the labels are of bases, none of which a token speaks for.
+    """
+    max_tokens = find_max_tokens(model_config)
+    if task == "token_classification":
+        return build_token_batches(
+            examples.token_ids,
+            examples.values.tolist(),
+            ids=examples.ids,
+            max_tokens=max_tokens,
+            scheme=scheme,
+            batch_size=batch_size,
+            seed=seed,
+        )
+    windows = cut_long_inputs(examples.token_ids, max_tokens=max_tokens)
     return SequenceBatches(
         windows.token_ids,
         batch_size=batch_size,

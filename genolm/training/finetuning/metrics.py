@@ -1,5 +1,6 @@
 """The figures of a fine-tuning, for each task: those that choose the epoch, and those of metrics.json."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,23 +8,29 @@ import numpy.typing as npt
 
 from genolm.metrics import compute_classification_metrics, compute_classification_report
 from genolm.models.scoring import Task, select_scores
+from genolm.training.finetuning.token_metrics import compute_token_figures, compute_token_report
 
 Floats = npt.NDArray[np.floating[Any]]
+Outputs = Floats | Sequence[Floats]
 REGRESSION_NAMES = ("mse", "pearson", "spearman")
 RESAMPLES_PER_CHUNK = 50
 
 
 def compute_training_figures(
-    task: Task, values: npt.NDArray[Any], outputs: Floats, *, scale: float = 1.0
+    task: Task, values: npt.NDArray[Any], outputs: Outputs, *, scale: float = 1.0
 ) -> dict[str, float]:
     """Compute the figures of an evaluation during the training, `loss` among them.
 
     Args:
         task: what is learned.
         values: right answers, as in Targets.
-        outputs: float32 [n, outputs], as `compute_probabilities` gives.
+        outputs: float32 [n, outputs], as `compute_probabilities` gives; for token_classification a list,
+            [bases, classes] for each sequence.
         scale: units of a regression's numbers in one unit of `values` and `outputs`.
     """
+    if task == "token_classification":
+        return compute_token_figures(list(values), list(outputs))
+    outputs = np.asarray(outputs)
     if task == "regression":
         figures = compute_regression_metrics(values, outputs)
         loss = figures["mse"]
@@ -41,9 +48,15 @@ def compute_training_figures(
 
 
 def compute_report(
-    task: Task, values: npt.NDArray[Any], outputs: Floats, *, names: tuple[str, ...]
+    task: Task, values: npt.NDArray[Any], outputs: Outputs, *, names: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Compute the figures of one split of a metrics.json, with 95 % bootstrap intervals under `ci95`."""
+    """Compute the figures of one split of a metrics.json, with 95 % bootstrap intervals under `ci95`.
+
+    Arguments are those of `compute_training_figures`, and the names of the outputs.
+    """
+    if task == "token_classification":
+        return compute_token_report(list(values), list(outputs), names=names)
+    outputs = np.asarray(outputs)
     if task == "regression":
         return compute_regression_report(values, outputs)
     if task == "multi_label":

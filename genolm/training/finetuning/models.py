@@ -1,4 +1,4 @@
-"""Networks with a head for sequences: on a pretrained model of any known kind, or from random weights."""
+"""Networks with a head for sequences or tokens: on a pretrained model, or from random weights."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,14 +6,18 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PreTrainedModel,
+)
 
 from genolm.errors import GenolmError, RunFolderError, SettingsError
 from genolm.files import read_json
 from genolm.kmers import MAX_K, build_kmer_names
 from genolm.models import AwdLstmConfig, AwdLstmForSequenceClassification
 from genolm.models.bert import MODEL_CLASSES
-from genolm.models.scoring import PROBLEM_TYPES
+from genolm.models.scoring import LABELING_CLASS_ENDING, PROBLEM_TYPES, find_task
 from genolm.tokenization.scheme import SPECIAL_TOKENS, KmerScheme
 from genolm.tokenization.tokenizer_json import TOKENIZER_CONFIG_FILE, check_vocab_size, load_scheme
 from genolm.training.finetuning.settings import FinetuneSettings
@@ -83,21 +87,23 @@ def build_config(
         SettingsError: the settings do not suit the kind of model.
     """
     model_type = find_model_type(pretrained) if pretrained else AWD_LSTM
+    _check_suits(settings, model_type)
     outputs = _describe_outputs(names, settings)
     if pretrained and model_type != AWD_LSTM:
-        config: Any = MODEL_CLASSES[model_type][0].from_pretrained(pretrained)
-        entries = {"problem_type": PROBLEM_TYPES[settings.task], **outputs}
+        config_class, model_class = MODEL_CLASSES[model_type]
+        config: Any = config_class.from_pretrained(pretrained)
+        entries = {"problem_type": PROBLEM_TYPES.get(settings.task), **outputs}
+        is_token_task = settings.task == "token_classification"
+        ending = LABELING_CLASS_ENDING if is_token_task else "ForSequenceClassification"
+        # As save_pretrained will; find_task reads it, and that of `pretrained` is another.
+        entries["architectures"] = [model_class.__name__.replace("ForMaskedLM", ending)]
+        if settings.pooling != "default" and model_type == "modernbert":
+            entries["classifier_pooling"] = settings.pooling
         if settings.long_inputs != "refuse":
             entries["long_inputs"] = settings.long_inputs  # read again where the model predicts
         for name, value in (entries | {"classifier_dropout": settings.classifier_dropout}).items():
             setattr(config, name, value)
         return config
-    if settings.method == "lora":
-        raise SettingsError(
-            found="method lora for an AWD-LSTM",
-            expected=f"a model with attention: {' or '.join(MODEL_CLASSES)}",
-            remedy="set method=full or method=probe, or start from a masked language model",
-        )
     changes: dict[str, Any] = {
         **settings.dropout.build_config(),
         "classifier_dropout": settings.classifier_dropout,
@@ -114,13 +120,51 @@ def build_config(
     )
 
 
+def _check_suits(settings: FinetuneSettings, model_type: str) -> None:
+    """Refuse what a kind of model cannot do.
+
+    Raises:
+        SettingsError: it is asked for.
+    """
+    for is_asked_for, found, remedy in (
+        (
+            settings.method == "lora",
+            "method lora",
+            "set method=full or method=probe, or start from a masked language model",
+        ),
+        (
+            settings.task == "token_classification",
+            "task token_classification",
+            "start from a masked language model, as genolm pretrain masked makes",
+        ),
+        (
+            settings.pooling != "default",
+            f"pooling {settings.pooling}",
+            "leave pooling out: an AWD-LSTM always joins last, max and mean",
+        ),
+    ):
+        if is_asked_for and model_type == AWD_LSTM:
+            raise SettingsError(
+                found=f"{found} for an AWD-LSTM",
+                expected=f"a model with attention: {' or '.join(MODEL_CLASSES)}",
+                remedy=remedy,
+            )
+    if model_type == "bert" and settings.pooling == "mean":
+        raise SettingsError(
+            found="pooling mean for a BERT",
+            expected="pooling default or cls: the BERT class of transformers reads [CLS] alone, and with one "
+            "of its own a model no longer loads with plain Auto classes",
+            remedy="leave pooling out, or start from a ModernBERT",
+        )
+
+
 def _describe_outputs(names: tuple[str, ...], settings: FinetuneSettings) -> dict[str, Any]:
     """Return the entries of config.json about the outputs."""
     entries: dict[str, Any] = {
         "id2label": dict(enumerate(names)),
         "label2id": {name: index for index, name in enumerate(names)},
     }
-    if settings.task != "classification":
+    if settings.task in ("regression", "multi_label"):
         entries["problem_type"] = PROBLEM_TYPES[settings.task]
     return entries
 
@@ -138,8 +182,12 @@ def build_classifier(config: Any, *, pretrained: Path | None, seed: int) -> PreT
         return AwdLstmForSequenceClassification(config)
     if config.model_type == AWD_LSTM:
         return AwdLstmForSequenceClassification.from_pretrained(pretrained, config=config)
+    is_token_task = find_task(config) == "token_classification"
+    model_class: Any = (
+        AutoModelForTokenClassification if is_token_task else AutoModelForSequenceClassification
+    )
     try:
-        model, info = AutoModelForSequenceClassification.from_pretrained(
+        model, info = model_class.from_pretrained(
             pretrained,
             config=config,
             dtype=torch.float32,

@@ -10,12 +10,14 @@ from genolm.training.job import LoopSettings
 from genolm.training.schedules import PhaseSettings, ScheduleName
 
 Method = Literal["full", "probe", "lora"]
+Pooling = Literal["default", "cls", "mean", "max", "attention"]  # the last two are known, to be refused
 
 # What may choose the epoch, on validation; a smaller loss or mse is better, more of the others.
 MONITORS: dict[Task, tuple[str, ...]] = {
     "classification": ("auroc", "mcc", "accuracy", "loss"),
     "regression": ("spearman", "pearson", "mse", "loss"),
     "multi_label": ("auroc", "auprc", "loss"),
+    "token_classification": ("mcc", "accuracy", "loss"),
 }
 SMALLER_IS_BETTER = ("loss", "mse")
 
@@ -48,9 +50,11 @@ class FinetuneSettings:
         PhaseSettings(epochs=1, learning_rate=5e-3, trained_groups=3),
         PhaseSettings(epochs=4, learning_rate=5e-3),
     )
-    task: Task = "classification"  # or regression: labels are numbers; or multi_label: labels such as a;b
+    task: Task = "classification"  # regression: labels are numbers; multi_label: labels such as a;b;
+    # token_classification: labels have one letter for each base, such as ..EEEEII.., and - for no label
     method: Method = "full"  # probe: the head alone learns; lora: the head and adapters of the attention
     lora: LoraSettings = field(default_factory=LoraSettings)  # of the method lora
+    pooling: Pooling = "default"  # the model's own; cls: of [CLS] alone; mean: of all tokens (ModernBERT)
     long_inputs: LongInputs = "refuse"  # sequences longer than the model; windows: overlapping, averaged
     group_factor: float = 2.6  # each layer group learns this many times slower than the one above it
     schedule: ScheduleName = "slanted_triangular"
@@ -66,14 +70,19 @@ class FinetuneSettings:
 
     def __post_init__(self) -> None:
         """Check the choices and the ranges."""
-        choices = (self.task, get_args(Task)), (self.method, get_args(Method))
-        for found, known in (*choices, (self.long_inputs, get_args(LongInputs))):
+        for found, known in (
+            (self.task, get_args(Task)),
+            (self.method, get_args(Method)),
+            (self.pooling, get_args(Pooling)),
+            (self.long_inputs, get_args(LongInputs)),
+        ):
             if found not in known:
                 raise SettingsError(
                     found=f"{found!r}",
                     expected=f"one of {', '.join(known)}",
                     remedy="correct the finetune settings",
                 )
+        _check_pooling(self.pooling, self.task)
         monitors = MONITORS[self.task]
         if not self.phases or self.batch_size < 1 or self.monitor not in monitors:
             raise SettingsError(
@@ -88,3 +97,19 @@ class FinetuneSettings:
                 expected="0 or more, and 0 with any schedule but linear, since the others have their own",
                 remedy="set schedule=linear, or leave warmup_steps out",
             )
+
+
+def _check_pooling(pooling: Pooling, task: Task) -> None:
+    if pooling in ("max", "attention"):
+        raise SettingsError(
+            found=f"pooling {pooling}",
+            expected="default, cls or mean: no class of transformers has another, and with one of its own a "
+            "model no longer loads with plain Auto classes",
+            remedy="set pooling=mean with a ModernBERT; an AWD-LSTM always joins last, max and mean",
+        )
+    if pooling != "default" and task == "token_classification":
+        raise SettingsError(
+            found=f"pooling {pooling} with the task token_classification",
+            expected="pooling default, since each token is classified by itself",
+            remedy="leave pooling out",
+        )
