@@ -1,8 +1,8 @@
-"""`genolm data`: labeled sequences from public sources."""
+"""`genolm data`: labeled sequences from public sources, and what is wrong with them."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,6 @@ from genolm.cli.genome import MirrorOption, OfflineOption, StoreOption
 
 if TYPE_CHECKING:
     from genolm.corpus.promoter_table import WindowSummary
-    from genolm.genome.store import Genome
 
 
 def promoters(
@@ -75,7 +74,7 @@ def promoters(
     """
     from dataclasses import asdict
 
-    from genolm.cli.genome import open_store
+    from genolm.cli.genome import open_store, read_contig_names, resolve_one
     from genolm.config import read_recipe_part
     from genolm.corpus.promoter_table import get_summary_path, write_promoter_windows
     from genolm.corpus.promoter_windows import PromoterWindowSettings, build_promoter_windows
@@ -106,13 +105,13 @@ def promoters(
     is_epdnew = sites.startswith(EPDNEW_PREFIX)
     sites_path = genomes.fetch_epdnew(sites) if is_epdnew else Path(sites).expanduser()
     found_sites = read_promoter_sites(sites_path)
-    found_genome = _resolve_one(genome, genomes)
+    found_genome = resolve_one(genome, genomes)
     windows = build_promoter_windows(
         found_genome.path,
         found_sites,
         settings=window_settings,
         seed=seed,
-        aliases=_read_aliases(aliases, found_genome),
+        aliases=read_contig_names(aliases, found_genome),
         assembly=found_genome.name,
     )
     described = asdict(window_settings)
@@ -130,31 +129,6 @@ def promoters(
     _print_summary(windows.summary, output)
 
 
-def _resolve_one(text: str, genomes: Any) -> "Genome":
-    from genolm.corpus.builtin import resolve_genomes
-    from genolm.errors import SettingsError
-
-    found = resolve_genomes([text], store=genomes)
-    if len(found) != 1:
-        raise SettingsError(
-            found=f"{len(found)} genomes under '{text}'",
-            expected="the one that the start sites belong to",
-            remedy=f"choose one of {', '.join(each.name for each in found)}",
-        )
-    return found[0]
-
-
-def _read_aliases(path: Path | None, genome: "Genome") -> dict[str, str] | None:
-    """Read the table that was given, or the assembly report that the store keeps beside the genome."""
-    from genolm.genome.lock_file import read_lock
-    from genolm.genome.promoters import read_contig_aliases
-
-    if path is None and (lock := read_lock(genome.path.parent)):
-        report = lock.find_file("assembly_report")
-        path = genome.path.parent / report.name if report else None
-    return read_contig_aliases(path) if path else None
-
-
 def _print_summary(summary: "WindowSummary", output: Path) -> None:
     from genolm.corpus.promoter_table import LABELS
 
@@ -167,6 +141,10 @@ def _print_summary(summary: "WindowSummary", output: Path) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
+    from genolm.cli.audit import check
+    from genolm.cli.data_tools import negatives, split
+
     group = typer.Typer(help="Labeled sequences.", no_args_is_help=True)
-    group.command()(promoters)
+    for command in (check, split, negatives, promoters):
+        group.command()(command)
     app.add_typer(group, name="data")

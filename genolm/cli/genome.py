@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,7 @@ from genolm.cli.console import open_reporter, print_table
 if TYPE_CHECKING:
     from genolm.genome.download.transfer import Checksum
     from genolm.genome.lock_file import GenomeLock
-    from genolm.genome.store import GenomeStore, Outcome
+    from genolm.genome.store import Genome, GenomeStore, Outcome
     from genolm.progress import Reporter
 
 StoreOption = Annotated[
@@ -167,6 +167,32 @@ def verify(
     rows = [(each.genome, each.file, f"{each.bytes / 1e6:.1f}", each.problem or "ok") for each in checks]
     print_table([("genome", "file", "MB", "state"), *rows], title=f"Genomes in {genomes.folder}")
     raise_problems(checks)
+
+
+def resolve_one(text: str, genomes: Any) -> Genome:
+    """Return the one genome that a text names, downloaded if need be."""
+    from genolm.corpus.builtin import resolve_genomes
+    from genolm.errors import SettingsError
+
+    found = resolve_genomes([text], store=genomes)
+    if len(found) != 1:
+        raise SettingsError(
+            found=f"{len(found)} genomes under '{text}'",
+            expected="the one that the start sites belong to",
+            remedy=f"choose one of {', '.join(each.name for each in found)}",
+        )
+    return found[0]
+
+
+def read_contig_names(path: Path | None, genome: Genome) -> dict[str, str] | None:
+    """Read the table that was given, or the assembly report that the store keeps beside the genome."""
+    from genolm.genome.lock_file import read_lock
+    from genolm.genome.promoters import read_contig_aliases
+
+    if path is None and (lock := read_lock(genome.path.parent)):
+        report = lock.find_file("assembly_report")
+        path = genome.path.parent / report.name if report else None
+    return read_contig_aliases(path) if path else None
 
 
 def register(app: typer.Typer) -> None:

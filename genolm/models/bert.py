@@ -30,7 +30,7 @@ from genolm.tokenization.scheme import CLS_ID, MASK_ID, PAD_ID, SEP_ID, BpeSchem
 
 IGNORED_LABEL = -100
 # The head runs on a multiple of so many rows: for each new number of them oneDNN builds its kernels and keeps
-# them (a step of 32 x 256 tokens then takes up to 20 MB more than the one before, and the head 1.4 times as long).
+# them (each step of 32 x 256 tokens then takes up to 20 MB more, and the head is 1.4 times as slow).
 HEAD_ROWS = 128
 MODEL_CLASSES: dict[str, tuple[type[PretrainedConfig], type[PreTrainedModel]]] = {
     "bert": (BertConfig, BertForMaskedLM),

@@ -24,6 +24,7 @@ from genolm.evaluation.report import (
     render_markdown,
 )
 from genolm.files import atomic_folder, write_json, write_text
+from genolm.pipeline.audit import audit_run_data, keep_audit
 from genolm.pipeline.corpus_stage import build_recipe_corpus
 from genolm.pipeline.labeled_data import read_recipe_data
 from genolm.pipeline.recipe import Recipe, RecipeRun, open_run
@@ -66,6 +67,7 @@ def run_pipeline(recipe: Recipe, output: Path, *, reporter: Reporter | None = No
         )
     data = read_recipe_data(run)
     build_recipe_corpus(run, data)
+    keep_audit(run, audit_run_data(run, data, run.folder), run.folder)
     language_models = _train_language_models(run, data)
     vectors = prepare_vectors(run)
     controls = fit_run_controls(run, data, run.folder, vectors=vectors)

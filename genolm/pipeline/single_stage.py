@@ -11,6 +11,7 @@ from genolm.corpus.labeled import LabeledData
 from genolm.embeddings.vectors import KmerVectors, load_vectors
 from genolm.errors import RunFolderError, SettingsError
 from genolm.evaluation.report import ClassifierRow
+from genolm.pipeline.audit import audit_run_data, keep_audit
 from genolm.pipeline.corpus_stage import build_recipe_corpus, claim_run_folder
 from genolm.pipeline.labeled_data import read_other_data, read_recipe_data
 from genolm.pipeline.recipe import RecipeRun
@@ -134,7 +135,9 @@ def run_finetuning(
     if start == "word2vec":
         vectors = _prepare_recipe_vectors(run, labeled if data is None else read_recipe_data(run))
     folder = output or run.find_classifier(start)
+    audit = audit_run_data(run, labeled, output or run.folder, task=settings.task)
     metrics = train_classifier(run, labeled, folder, pretrained=pretrained, vectors=vectors)
+    keep_audit(run, audit, output or run.folder)
     if "test" not in metrics or not has_classes:  # the controls are classifiers
         return StageResult(folder, metrics)
     controls = fit_run_controls(run, labeled, output or run.folder, vectors=vectors)

@@ -177,7 +177,8 @@ def test_the_head_sees_few_different_numbers_of_rows(architecture, num_labels, n
     labels.view(-1)[:num_labels] = 7
     batch = {"input_ids": torch.full((4, 50), 9), "labels": labels}
     seen = []
-    ours.get_output_embeddings().register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    head = ours.get_output_embeddings()
+    head.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
     found = ours(**batch, return_logits=True)
     assert (seen, len(found.logits)) == ([num_rows], num_labels)
     if num_labels:

@@ -26,7 +26,7 @@ def test_stage_by_stage_gives_the_files_of_the_whole_pipeline(run_cli, tiny_reci
     commands = {
         ("pretrain", "causal"): ["corpus", "genome LM"],
         ("adapt",): ["domain LM"],
-        ("finetune",): ["classifier on domain-lm", "controls"],
+        ("finetune",): ["data check", "classifier on domain-lm", "controls"],
         ("finetune", "--start", "genome-lm"): ["classifier on genome-lm"],
         ("finetune", "--start", "scratch"): ["classifier from scratch"],
     }
@@ -68,7 +68,7 @@ def test_a_stage_without_the_one_before_it_names_the_command(run_cli, tiny_recip
 
 def test_from_scratch_first_leaves_the_folder_open_for_the_corpus(run_cli, tiny_recipe, tmp_path):
     outcome = run_cli("finetune", "--start", "scratch", "--config", tiny_recipe)
-    assert (outcome.code, find_done(outcome)) == (0, ["classifier from scratch", "controls"])
+    assert (outcome.code, find_done(outcome)) == (0, ["data check", "classifier from scratch", "controls"])
     outcome = run_cli("pretrain", "causal", "--config", tiny_recipe)
     assert (outcome.code, find_done(outcome)) == (0, ["corpus", "genome LM"])
     changed = ("--set", "corpus.block_bp=3000", "--config", tiny_recipe)
