@@ -107,7 +107,7 @@ def build_sequence_net_config(
     settings: SequenceNetSettings,
     *,
     names: tuple[str, ...],
-    problem_type: ProblemType = "single_label_classification",
+    problem_type: str = "single_label_classification",
 ) -> SequenceNetConfig:
     """Return the config of a network, with every default filled in.
 
@@ -158,7 +158,7 @@ def build_sequence_net(
     settings: SequenceNetSettings,
     *,
     names: tuple[str, ...],
-    problem_type: ProblemType = "single_label_classification",
+    problem_type: str = "single_label_classification",
     seed: int,
 ) -> SequenceNetForSequenceClassification:
     """Return a network with random weights, a function of the seed; the global random state is left alone.

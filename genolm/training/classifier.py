@@ -87,6 +87,12 @@ def finetune(
             expected="one of them: a pretrained model has its own embedding",
             remedy="leave one out",
         )
+    if embeddings is not None and settings.network and settings.network.embedding_size is None:
+        raise SettingsError(
+            found="embeddings for one-hot bases",
+            expected="a network that has an embedding",
+            remedy="leave the embeddings out, or set network.embedding_size to their width",
+        )
     scheme = load_pretrained_scheme(pretrained) if pretrained else scheme
     if scheme is None:
         raise SettingsError(

@@ -14,43 +14,32 @@ from transformers import (
 
 from genolm.errors import GenolmError, RunFolderError, SettingsError
 from genolm.files import read_json
-from genolm.kmers import MAX_K, build_kmer_names
-from genolm.models import AwdLstmConfig, AwdLstmForSequenceClassification
+from genolm.models import (
+    AwdLstmConfig,
+    AwdLstmForSequenceClassification,
+    SequenceNetConfig,
+    SequenceNetForSequenceClassification,
+)
 from genolm.models.bert import MODEL_CLASSES
 from genolm.models.scoring import LABELING_CLASS_ENDING, PROBLEM_TYPES, find_task
-from genolm.tokenization.scheme import SPECIAL_TOKENS, KmerScheme
-from genolm.tokenization.tokenizer_json import TOKENIZER_CONFIG_FILE, check_vocab_size, load_scheme
+from genolm.models.sequence_nets import build_sequence_net_config
+from genolm.tokenization.tokens import Tokens, load_tokens, require_kmers
 from genolm.training.finetuning.settings import FinetuneSettings
 
 AWD_LSTM = AwdLstmConfig.model_type
+SEQUENCE_NET = SequenceNetConfig.model_type
+NETWORKS_WITHOUT_ATTENTION = {AWD_LSTM: "an AWD-LSTM", SEQUENCE_NET: "a convolutional or recurrent network"}
 NEW_PARTS = ("pooler", "classifier", "head")  # which a language model may lack
 
 
-def load_pretrained_scheme(folder: Path) -> KmerScheme:
-    """Read the scheme of a pretrained model: from genolm's tokenizer, or from DNABERT's vocab.txt.
+def load_pretrained_scheme(folder: Path) -> Tokens:
+    """Load the tokenizer of a pretrained model: of genolm, or DNABERT's vocab.txt.
 
     Raises:
-        RunFolderError: there is neither, or the model has another number of tokens.
+        RunFolderError: there is neither, the model has another number of tokens, or its weights are a pickle.
     """
     _check_weight_files(folder)
-    scheme = _read_vocabulary(folder)
-    if scheme is None:
-        return load_scheme(folder)
-    check_vocab_size(folder, scheme)
-    return scheme
-
-
-def _read_vocabulary(folder: Path) -> KmerScheme | None:
-    """Return the scheme whose tokens a vocab.txt lists, in order; None if it is no such file."""
-    path = folder / "vocab.txt"
-    if not path.is_file() or "scheme" in _read_or_empty(folder / TOKENIZER_CONFIG_FILE):
-        return None
-    tokens = path.read_text(encoding="utf-8").split()
-    k = len(tokens[-1]) if tokens else 0
-    is_dnabert = 1 <= k <= MAX_K and len(tokens) == len(SPECIAL_TOKENS) + 4**k
-    if is_dnabert and tokens == [*SPECIAL_TOKENS, *build_kmer_names(k)]:
-        return KmerScheme(k=k, stride=1)
-    return None
+    return load_tokens(folder)
 
 
 def find_model_type(folder: Path) -> str:
@@ -72,7 +61,7 @@ def find_model_type(folder: Path) -> str:
 
 
 def build_config(
-    scheme: KmerScheme, settings: FinetuneSettings, names: tuple[str, ...], *, pretrained: Path | None
+    scheme: Tokens, settings: FinetuneSettings, names: tuple[str, ...], *, pretrained: Path | None
 ) -> Any:
     """Return the config of the network that is to be trained; no weights are read.
 
@@ -80,13 +69,14 @@ def build_config(
         scheme: how sequences are cut; not read with `pretrained`.
         settings: of the training.
         names: of the outputs.
-        pretrained: folder to start from; without it an AWD-LSTM gets random weights.
+        pretrained: folder to start from; without it `settings.network`, or an AWD-LSTM, gets random weights.
 
     Raises:
         RunFolderError: `pretrained` holds no model that can be fine-tuned.
         SettingsError: the settings do not suit the kind of model.
     """
-    model_type = find_model_type(pretrained) if pretrained else AWD_LSTM
+    scratch_type = AWD_LSTM if settings.network is None else SEQUENCE_NET
+    model_type = find_model_type(pretrained) if pretrained else scratch_type
     _check_suits(settings, model_type)
     outputs = _describe_outputs(names, settings)
     if pretrained and model_type != AWD_LSTM:
@@ -104,6 +94,10 @@ def build_config(
         for name, value in (entries | {"classifier_dropout": settings.classifier_dropout}).items():
             setattr(config, name, value)
         return config
+    if not pretrained and settings.network is not None:
+        return build_sequence_net_config(
+            scheme, settings.network, names=names, problem_type=PROBLEM_TYPES[settings.task]
+        )
     changes: dict[str, Any] = {
         **settings.dropout.build_config(),
         "classifier_dropout": settings.classifier_dropout,
@@ -140,12 +134,12 @@ def _check_suits(settings: FinetuneSettings, model_type: str) -> None:
         (
             settings.pooling != "default",
             f"pooling {settings.pooling}",
-            "leave pooling out: an AWD-LSTM always joins last, max and mean",
+            "leave pooling out: an AWD-LSTM always joins last, max and mean; network.pooling is another's",
         ),
     ):
-        if is_asked_for and model_type == AWD_LSTM:
+        if is_asked_for and model_type in NETWORKS_WITHOUT_ATTENTION:
             raise SettingsError(
-                found=f"{found} for an AWD-LSTM",
+                found=f"{found} for {NETWORKS_WITHOUT_ATTENTION[model_type]}",
                 expected=f"a model with attention: {' or '.join(MODEL_CLASSES)}",
                 remedy=remedy,
             )
@@ -179,7 +173,10 @@ def build_classifier(config: Any, *, pretrained: Path | None, seed: int) -> PreT
     """
     torch.manual_seed(seed)
     if pretrained is None:
-        return AwdLstmForSequenceClassification(config)
+        is_awd_lstm = config.model_type == AWD_LSTM
+        return (AwdLstmForSequenceClassification if is_awd_lstm else SequenceNetForSequenceClassification)(
+            config
+        )
     if config.model_type == AWD_LSTM:
         return AwdLstmForSequenceClassification.from_pretrained(pretrained, config=config)
     is_token_task = find_task(config) == "token_classification"

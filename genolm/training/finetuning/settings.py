@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from genolm.errors import SettingsError
 from genolm.models.scoring import LongInputs, Task
+from genolm.models.sequence_nets import SequenceNetSettings
 from genolm.models.settings import AwdLstmSettings, DropoutSettings
 from genolm.training.job import LoopSettings
 from genolm.training.schedules import PhaseSettings, ScheduleName
@@ -66,6 +67,7 @@ class FinetuneSettings:
     freeze_embeddings: bool = False  # given embeddings stay as they are; they learn otherwise
     dropout: DropoutSettings = field(default_factory=DropoutSettings)  # AWD-LSTM; a BERT keeps its own
     model: AwdLstmSettings = field(default_factory=AwdLstmSettings)  # of a classifier from random weights
+    network: SequenceNetSettings | None = None  # from random weights instead: DeepBind, DanQ and others
     loop: LoopSettings = field(default_factory=LoopSettings)
 
     def __post_init__(self) -> None:
