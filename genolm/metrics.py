@@ -32,7 +32,7 @@ CHUNK_CELLS = 1 << 22
 PROBABILITY_SLACK = 1e-6
 
 
-class _Predictions(NamedTuple):
+class Predictions(NamedTuple):
     """Checked input: labels [n] and predicted classes [n], int64; scores [n, classes], float64."""
 
     labels: Ints
@@ -50,14 +50,15 @@ class _Predictions(NamedTuple):
 
 
 def compute_classification_metrics(
-    labels: npt.ArrayLike, scores: npt.ArrayLike, *, threshold: float = 0.5
+    labels: npt.ArrayLike, scores: npt.ArrayLike, *, threshold: npt.ArrayLike = 0.5
 ) -> dict[str, Any]:
     """Compute the metrics of a classifier on one labeled set.
 
     Args:
         labels: int [n], the true classes 0..classes-1.
         scores: probabilities, float [n] (of class 1) or [n, classes]. Two columns are read as binary.
-        threshold: a binary score at or above it predicts class 1; with more classes the highest wins.
+        threshold: a binary score at or above it predicts class 1; with more classes the highest wins. One
+            for all, or one for each sequence [n].
 
     Returns:
         `METRIC_NAMES` (fractions; mcc in -1..1), `confusion` ([[tn, fp], [fn, tp]]: rows are true classes)
@@ -72,7 +73,7 @@ def compute_classification_metrics(
     >>> metrics["accuracy"], metrics["auroc"], metrics["confusion"]
     (0.75, 1.0, [[1, 1], [0, 2]])
     """
-    found = _check_predictions(labels, scores, threshold=threshold)
+    found = check_predictions(labels, scores, threshold=threshold)
     n, classes = found.scores.shape
     confusion = np.bincount(found.cells, minlength=classes**2).reshape(1, classes, classes)
     values = _compute_metrics(found, confusion, np.ones((1, n)))
@@ -87,12 +88,10 @@ def compute_bootstrap_intervals(
     num_resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
-    threshold: float = 0.5,
+    threshold: npt.ArrayLike = 0.5,
+    groups: npt.ArrayLike | None = None,
 ) -> dict[str, list[float] | None]:
     """Compute percentile bootstrap intervals of every metric over the sequences of a test set.
-
-    Sequences are drawn with replacement (Efron and Tibshirani 1993, section 13.3). Scores are sorted once;
-    a resample is a row of multiplicities, so AUROC and AUPRC cost a cumulative sum each.
 
     Args:
         labels: int [n].
@@ -101,42 +100,77 @@ def compute_bootstrap_intervals(
         confidence: coverage, between 0 and 1.
         seed: of numpy's default generator.
         threshold: as in `compute_classification_metrics`.
+        groups: of sequences that are alike [n], to draw whole groups; each sequence by itself without them.
 
     Returns:
         `[low, high]` for each of `METRIC_NAMES`. Resamples that leave a value undefined are set aside; where
         it is undefined on the labels themselves, the interval is None.
 
     Raises:
-        DataError: shapes, labels or scores do not fit.
+        DataError: shapes, labels, scores or groups do not fit.
         SettingsError: num_resamples or confidence out of range.
     """
-    if num_resamples < 1 or not 0 < confidence < 1:
-        raise SettingsError(
-            found=f"num_resamples={num_resamples}, confidence={confidence}",
-            expected="at least 1 resample and a confidence between 0 and 1",
-            remedy="set for example num_resamples=1000, confidence=0.95",
-        )
-    predictions = _check_predictions(labels, scores, threshold=threshold)
+    _check_bootstrap_settings(num_resamples=num_resamples, confidence=confidence)
+    drawn = compute_bootstrap_values(
+        labels, scores, num_resamples=num_resamples, seed=seed, threshold=threshold, groups=groups
+    )
+    return {
+        name: compute_percentile_interval(values, confidence=confidence) for name, values in drawn.items()
+    }
+
+
+def compute_bootstrap_values(
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    *,
+    num_resamples: int = 1000,
+    seed: int = 0,
+    threshold: npt.ArrayLike = 0.5,
+    groups: npt.ArrayLike | None = None,
+) -> dict[str, Floats]:
+    """Compute every metric on resampled test sets; the same seed and groups draw the same sets for any model.
+
+    Sequences are drawn with replacement (Efron and Tibshirani 1993, section 13.3), or whole groups of them
+    (Davison and Hinkley 1997, section 3.8), as many as there are. Scores are sorted once; a resample is a row
+    of multiplicities, so AUROC and AUPRC cost a cumulative sum each.
+
+    Arguments and errors are those of `compute_bootstrap_intervals`.
+
+    Returns:
+        float64 [num_resamples] for each of `METRIC_NAMES`, NaN where a resample leaves it undefined.
+    """
+    _check_bootstrap_settings(num_resamples=num_resamples)
+    predictions = check_predictions(labels, scores, threshold=threshold)
+    group_of = _number_groups(groups, num_sequences=len(predictions.labels))
     chunks = [
         _compute_metrics(predictions, confusion, counts)
-        for confusion, counts in _iter_resamples(predictions, num_resamples=num_resamples, seed=seed)
+        for confusion, counts in _iter_resamples(
+            predictions, group_of, num_resamples=num_resamples, seed=seed
+        )
     ]
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in METRIC_NAMES}
+
+
+def compute_percentile_interval(values: Floats, *, confidence: float = 0.95) -> list[float] | None:
+    """Return `[low, high]` around the middle share of bootstrap values [n]; None where all are NaN.
+
+    >>> compute_percentile_interval(np.arange(101.0), confidence=0.9)
+    [5.0, 95.0]
+    """
+    _check_bootstrap_settings(confidence=confidence)
+    values = values[~np.isnan(values)]
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    intervals: dict[str, list[float] | None] = {}
-    for name in METRIC_NAMES:
-        values = np.concatenate([chunk[name] for chunk in chunks])
-        values = values[~np.isnan(values)]
-        intervals[name] = np.quantile(values, tails).tolist() if len(values) else None
-    return intervals
+    return np.quantile(values, tails).tolist() if len(values) else None
 
 
 def compute_classification_report(
     labels: npt.ArrayLike,
     scores: npt.ArrayLike,
     *,
-    threshold: float = 0.5,
+    threshold: npt.ArrayLike = 0.5,
     num_resamples: int = 1000,
     seed: int = 0,
+    groups: npt.ArrayLike | None = None,
 ) -> dict[str, Any]:
     """Compute the metrics and, under `ci95`, their 95 % bootstrap intervals: one split of a metrics.json.
 
@@ -145,7 +179,7 @@ def compute_classification_report(
     metrics = compute_classification_metrics(labels, scores, threshold=threshold)
     return metrics | {
         "ci95": compute_bootstrap_intervals(
-            labels, scores, num_resamples=num_resamples, seed=seed, threshold=threshold
+            labels, scores, num_resamples=num_resamples, seed=seed, threshold=threshold, groups=groups
         )
     }
 
@@ -165,7 +199,14 @@ def bits_per_base(nats_total: float, bases: int) -> float:
     return nats_total / (bases * math.log(2))
 
 
-def _check_predictions(labels: npt.ArrayLike, scores: npt.ArrayLike, *, threshold: float) -> _Predictions:
+def check_predictions(
+    labels: npt.ArrayLike, scores: npt.ArrayLike, *, threshold: npt.ArrayLike = 0.5
+) -> Predictions:
+    """Check labels and scores, and say what they predict; see `compute_classification_metrics`.
+
+    Raises:
+        DataError: shapes, labels or scores do not fit.
+    """
     label_array, score_array = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if label_array.ndim != 1 or score_array.ndim not in (1, 2) or len(label_array) != len(score_array):
         raise DataError(
@@ -179,10 +220,10 @@ def _check_predictions(labels: npt.ArrayLike, scores: npt.ArrayLike, *, threshol
     if num_classes == 2:
         positive = score_array[:, 1] if score_array.ndim == 2 else score_array
         score_array = np.stack([1 - positive, positive], axis=1)
-        predicted = (positive >= threshold).astype(np.int64)
+        predicted = (positive >= np.broadcast_to(threshold, positive.shape)).astype(np.int64)
     else:
         predicted = score_array.argmax(axis=1)
-    return _Predictions(label_array.astype(np.int64), predicted, score_array)
+    return Predictions(label_array.astype(np.int64), predicted, score_array)
 
 
 def _check_scores(scores: Floats) -> None:
@@ -212,25 +253,50 @@ def _check_labels(labels: npt.NDArray[Any], *, num_classes: int) -> None:
         )
 
 
+def _check_bootstrap_settings(*, num_resamples: int = 1000, confidence: float = 0.95) -> None:
+    if num_resamples < 1 or not 0 < confidence < 1:
+        raise SettingsError(
+            found=f"num_resamples={num_resamples}, confidence={confidence}",
+            expected="at least 1 resample and a confidence between 0 and 1",
+            remedy="set for example num_resamples=1000, confidence=0.95",
+        )
+
+
+def _number_groups(groups: npt.ArrayLike | None, *, num_sequences: int) -> Ints:
+    """Return the number of the group of each sequence, int64 [n], from 0 without a gap."""
+    if groups is None:
+        return np.arange(num_sequences)
+    names = np.asarray(groups)
+    if names.shape != (num_sequences,) or len(np.unique(names)) < 2:
+        raise DataError(
+            found=f"groups of shape {names.shape}, {len(np.unique(names))} of them, "
+            f"for {num_sequences} sequences",
+            expected="one group for each sequence, 2 groups or more",
+            remedy="correct the group column",
+        )
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
+
+
 def _iter_resamples(
-    predictions: _Predictions, *, num_resamples: int, seed: int
+    predictions: Predictions, group_of: Ints, *, num_resamples: int, seed: int
 ) -> Iterator[tuple[Ints, Floats]]:
     """Yield confusion matrices [r, classes, classes] and multiplicities [r, n], a few megabytes at a time."""
     generator = np.random.default_rng(seed)
     n, classes = predictions.scores.shape
-    rows_per_chunk = max(1, CHUNK_CELLS // max(n, classes**2))
+    groups, cells = int(group_of.max()) + 1, classes**2
+    rows_per_chunk = max(1, CHUNK_CELLS // max(n, cells))
     for start in range(0, num_resamples, rows_per_chunk):
         rows = min(rows_per_chunk, num_resamples - start)
-        drawn = generator.integers(0, n, size=(rows, n))
+        drawn = generator.integers(0, groups, size=(rows, groups))
         row = np.arange(rows)[:, None]
-        confusion = np.bincount(
-            (predictions.cells[drawn] + row * classes**2).ravel(), minlength=rows * classes**2
-        )
-        counts = np.bincount((drawn + row * n).ravel(), minlength=rows * n)
-        yield confusion.reshape(rows, classes, classes), counts.reshape(rows, n).astype(np.float64)
+        group_counts = np.bincount((drawn + row * groups).ravel(), minlength=rows * groups)
+        counts = group_counts.reshape(rows, groups)[:, group_of].astype(np.float64)
+        flat_cells = (predictions.cells + row * cells).ravel()
+        confusion = np.bincount(flat_cells, weights=counts.ravel(), minlength=rows * cells)
+        yield confusion.reshape(rows, classes, classes).astype(np.int64), counts
 
 
-def _compute_metrics(predictions: _Predictions, confusion: Ints, counts: Floats) -> dict[str, Floats]:
+def _compute_metrics(predictions: Predictions, confusion: Ints, counts: Floats) -> dict[str, Floats]:
     """Return every metric for r weightings of the same predictions: confusion [r, C, C], counts [r, n]."""
     values = _compute_confusion_metrics(confusion)
     # binary: the positive class; more classes: each against the rest
