@@ -31,7 +31,9 @@ CorpusOption = Annotated[
         "held-out labeled sequences, in runs/RECIPE/corpus]"
     ),
 ]
-TokenizerOption = Annotated[str | None, typer.Option(help="Scheme.  [default: the recipe's]")]
+TokenizerOption = Annotated[
+    str | None, typer.Option(help="Scheme, or folder of a k-mer tokenizer.  [default: the recipe's]")
+]
 
 
 def causal(
@@ -70,7 +72,7 @@ def masked(
     ] = None,
     tokenizer: Annotated[
         str | None,
-        typer.Option(help="Scheme, or folder of a tokenizer such as BPE.  [default: the recipe's]"),
+        typer.Option(help="Scheme, or folder of a tokenizer, such as BPE.  [default: the recipe's]"),
     ] = None,
     recipe: RecipeOption = "dnabert_k3_bacteria",
     seed: SeedOption = None,
@@ -81,11 +83,7 @@ def masked(
     from genolm.pipeline.single_stage import run_masked_pretraining
 
     overrides = [*collect_overrides(settings, seed), *_collect_auto_batch(auto_batch, "masked")]
-    scheme, bpe_folder = _read_tokenizer(tokenizer)
-    run = _open_run(recipe, overrides, tokenizer=scheme)
-    if bpe_folder:
-        _print_result(_pretrain_bpe(run, bpe_folder, corpus=corpus, pretrained=pretrained, output=output))
-        return
+    run = _open_run(recipe, overrides, tokenizer=tokenizer)
     _print_result(run_masked_pretraining(run, corpus=corpus, pretrained=pretrained, output=output))
 
 
@@ -150,7 +148,10 @@ def finetune(
         typer.Option(help="Instead of --start: the folder of word2vec vectors (genolm word2vec train)."),
     ] = None,
     tokenizer: Annotated[
-        str | None, typer.Option(help="Scheme, from scratch only.  [default: the recipe's]")
+        str | None,
+        typer.Option(
+            help="Scheme, or folder of a k-mer tokenizer, from scratch only.  [default: the recipe's]"
+        ),
     ] = None,
     recipe: RecipeOption = "quickstart",
     seed: SeedOption = None,
@@ -174,56 +175,6 @@ def finetune(
             run, start=start, pretrained=pretrained, embeddings=embeddings, data=data, output=output
         )
     )
-
-
-def _read_tokenizer(tokenizer: str | None) -> tuple[str | None, Path | None]:
-    """Return the name of a k-mer scheme, which the recipe checks, or the folder of a BPE tokenizer."""
-    from genolm.errors import SettingsError
-    from genolm.tokenization.scheme import BpeScheme
-    from genolm.tokenization.tokenizer_json import TOKENIZER_CONFIG_FILE, load_any_scheme
-
-    if tokenizer is not None and (Path(tokenizer) / TOKENIZER_CONFIG_FILE).is_file():
-        scheme = load_any_scheme(Path(tokenizer))
-        return (None, Path(tokenizer)) if isinstance(scheme, BpeScheme) else (scheme.name, None)
-    if tokenizer is not None and tokenizer.startswith("bpe_"):
-        raise SettingsError(
-            found=f"no tokenizer folder {tokenizer}",
-            expected="the folder of a trained tokenizer: its tokens do not follow from the name",
-            remedy=f"train one with genolm tokenizer train, or name tokenizer_configs/{tokenizer}",
-        )
-    return tokenizer, None
-
-
-def _pretrain_bpe(
-    run: "RecipeRun", tokenizer: Path, *, corpus: Path | None, pretrained: Path | None, output: Path | None
-) -> "StageResult":
-    """Train a masked language model of BPE tokens, which no recipe names, in folders of the user."""
-    from genolm.errors import SettingsError
-    from genolm.pipeline.single_stage import StageResult
-    from genolm.training.masked_lm import pretrain_masked
-    from genolm.training.masking.bpe import load_bpe_tokens
-
-    if corpus is None or output is None or run.recipe.masked is None:
-        raise SettingsError(
-            found=f"--tokenizer {tokenizer} with the recipe {run.name}"
-            + "".join(
-                f", no {option}"
-                for option, folder in (("--corpus", corpus), ("--output", output))
-                if not folder
-            ),
-            expected="--corpus, --output and a recipe with masked: for the folder of a BPE tokenizer",
-            remedy="add --corpus FOLDER and --output FOLDER; the recipe gives the settings alone",
-        )
-    metrics = pretrain_masked(
-        corpus,
-        output,
-        scheme=load_bpe_tokens(tokenizer),
-        settings=run.recipe.masked,
-        pretrained=pretrained,
-        seed=run.recipe.seed,
-        reporter=run.reporter,
-    )
-    return StageResult(output, metrics)
 
 
 def _collect_auto_batch(auto_batch: bool, *parts: str) -> list[str]:

@@ -16,11 +16,11 @@ from transformers import (
 import genolm.models  # noqa: F401  registers the architectures with the Auto classes
 from genolm.errors import RunFolderError
 from genolm.models.scoring import Task, check_lengths, compute_probabilities, find_task
+from genolm.models.strands import averages_strands, turn_sequences
 from genolm.models.token_scoring import compute_token_probabilities, spread_over_bases
 from genolm.progress import Reporter
 from genolm.tokenization.encoder import encode_sequences
-from genolm.tokenization.scheme import KmerScheme
-from genolm.tokenization.tokenizer_json import load_scheme
+from genolm.tokenization.tokens import Tokens, load_tokens, require_kmers
 
 LABEL_THRESHOLD = 0.5  # a sequence has a label of a multi-label model from this probability on
 
@@ -32,7 +32,7 @@ class Classifier(NamedTuple):
     """
 
     model: PreTrainedModel
-    scheme: KmerScheme
+    scheme: Tokens
     label_names: tuple[str, ...]
 
     @property
@@ -47,7 +47,7 @@ def load_classifier(folder: Path) -> Classifier:
     Raises:
         RunFolderError: the folder holds no finished classifier.
     """
-    scheme = load_scheme(folder)
+    scheme = load_tokens(folder)
     if not (folder / "model.safetensors").is_file():
         raise RunFolderError(
             found=f"no model.safetensors in {folder}",
@@ -86,13 +86,20 @@ def classify_sequences(
 ) -> np.ndarray:
     """Return the probability of each class or label, float32 [sequences, classes]; of a regression, values.
 
+    A model that was fine-tuned with average_strands gives the mean over both strands.
+
     Raises:
         DataError: a sequence is longer than the model, and the model does not take windows.
     """
-    token_ids = encode_sequences(sequences, classifier.scheme)
+    both = averages_strands(classifier.model.config)
+    strands = [sequences, turn_sequences(sequences)] if both else [sequences]
+    token_ids = encode_sequences([sequence for strand in strands for sequence in strand], classifier.scheme)
     check_lengths(classifier.model.config, token_ids, scheme=classifier.scheme)
-    with (reporter or Reporter()).task("predict", total=len(sequences)) as task:
-        return compute_probabilities(classifier.model, token_ids, batch_size=batch_size, on_batch=task.update)
+    with (reporter or Reporter()).task("predict", total=len(token_ids)) as task:
+        outputs = compute_probabilities(
+            classifier.model, token_ids, batch_size=batch_size, on_batch=task.update
+        )
+    return outputs.reshape(len(strands), len(sequences), -1).mean(axis=0) if both else outputs
 
 
 def classify_bases(
@@ -112,16 +119,16 @@ def classify_bases(
 
     Raises:
         DataError: a sequence is longer than the model, and the model does not take windows.
+        SettingsError: the tokens are BPE.
     """
-    token_ids = encode_sequences(sequences, classifier.scheme)
-    check_lengths(classifier.model.config, token_ids, scheme=classifier.scheme)
+    scheme = require_kmers(classifier.scheme, what="labels of bases")
+    token_ids = encode_sequences(sequences, scheme)
+    check_lengths(classifier.model.config, token_ids, scheme=scheme)
     with (reporter or Reporter()).task("predict", total=len(sequences)) as task:
         token_rows = compute_token_probabilities(
             classifier.model, token_ids, batch_size=batch_size, on_batch=task.update
         )
-    return spread_over_bases(
-        token_rows, lengths_bp=[len(sequence) for sequence in sequences], scheme=classifier.scheme
-    )
+    return spread_over_bases(token_rows, lengths_bp=[len(sequence) for sequence in sequences], scheme=scheme)
 
 
 def predict_table(

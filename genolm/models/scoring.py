@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from genolm.errors import DataError
 from genolm.tokenization.encoder import TokenIds, pad_batch
 from genolm.tokenization.scheme import KmerScheme
+from genolm.tokenization.tokens import Tokens
 
 Task = Literal["classification", "regression", "multi_label", "token_classification"]
 LongInputs = Literal["refuse", "windows"]
@@ -129,7 +130,7 @@ def find_max_tokens(config: Any) -> int | None:
 
 
 def check_lengths(
-    config: Any, token_ids: Sequence[TokenIds], *, scheme: KmerScheme, names: Sequence[str] = ()
+    config: Any, token_ids: Sequence[TokenIds], *, scheme: Tokens, names: Sequence[str] = ()
 ) -> None:
     """Check that a model has positions for all sequences, unless it cuts them into windows.
 
@@ -147,12 +148,15 @@ def check_lengths(
         return
     for index, ids in enumerate(token_ids):
         if len(ids) > limit:
-            longest_bp = (limit - 3) * scheme.stride + scheme.k
+            if isinstance(scheme, KmerScheme):
+                longest = f"{(limit - 3) * scheme.stride + scheme.k:,} bp"
+            else:
+                longest = f"about {scheme.token_bp[ids[: limit - 1]].sum():,} bp"
             raise DataError(
                 found=f"{names[index] if names else f'sequence {index + 1}'} with {len(ids):,} tokens",
                 expected=f"at most {limit:,} with [CLS] and [SEP], the positions of the model "
-                f"({longest_bp:,} bp in {scheme.name})",
-                remedy=f"shorten the sequences to {longest_bp:,} bp, or fine-tune with long_inputs=windows",
+                f"({longest} in {scheme.name})",
+                remedy=f"shorten the sequences to {longest}, or fine-tune with long_inputs=windows",
             )
 
 

@@ -17,7 +17,7 @@ from genolm.evaluation.two_sided import compute_two_sided_bits, select_two_sided
 from genolm.files import compute_fingerprint, read_json, write_json
 from genolm.metrics import compute_classification_report
 from genolm.progress import Reporter
-from genolm.tokenization.scheme import KmerScheme
+from genolm.tokenization.tokens import Tokens
 from genolm.training.lm_score import cut_windows
 
 CONTROL_NAMES = {
@@ -29,18 +29,18 @@ CONTROL_NAMES = {
 
 
 def score_markov(
-    corpus: Path, path: Path, *, scheme: KmerScheme, window_bp: int, reporter: Reporter
+    corpus: Path, path: Path, *, scheme: Tokens, window_bp: int, reporter: Reporter
 ) -> LanguageModelRow:
     """Return the best Markov model, scored on the language model's windows; it is kept in the file `path`."""
     key = compute_fingerprint([read_corpus_info(corpus)["splits"], window_bp, scheme.name])
 
     def compute() -> dict[str, Any]:
-        pieces = _cut_held_out(corpus, window_bp=window_bp, min_bp=scheme.k + 1)
+        pieces = _cut_held_out(corpus, window_bp=window_bp, min_bp=scheme.min_length_bp + 1)
         train = list(load_corpus_bases(corpus, "train").iter_pieces())
         order = select_markov_order(train, pieces["validation"]).order
         model = fit_markov(train, order=order)
         bits = {
-            split: compute_markov_bits(model, windows, context_bp=scheme.k).bits_per_base
+            split: compute_markov_bits(model, windows, context_bp=scheme.min_length_bp).bits_per_base
             for split, windows in pieces.items()
         }
         return {"order": order, **bits}

@@ -49,7 +49,7 @@ def read_recipe_data(
 
     Args:
         run: the recipe at work.
-        min_length_bp: the shortest sequence allowed; without it, k of the recipe's tokenizer.
+        min_length_bp: the shortest sequence allowed; without it, what gives a token of the recipe's.
         has_classes: labels are classes, each of which has to be in train.
 
     Raises:
@@ -60,7 +60,7 @@ def read_recipe_data(
         data = read_split_data(
             run.recipe.data,
             columns=run.recipe.columns,
-            min_length_bp=min_length_bp or run.scheme.k,
+            min_length_bp=min_length_bp or run.scheme.min_length_bp,
             seed=run.recipe.seed,
             reporter=run.reporter,
             has_classes=has_classes,

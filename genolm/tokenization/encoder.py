@@ -11,11 +11,12 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from genolm.alphabet import BASES, CODE_OF_BYTE, IUPAC_AMBIGUOUS, Codes
+from genolm.alphabet import BASE_OF_CODE, BASES, CODE_OF_BYTE, IUPAC_AMBIGUOUS, Codes
 from genolm.errors import DataError, SettingsError
 from genolm.kmer_compiled import Engine
 from genolm.kmer_packing import Numbering, fill_kmer_numbers
 from genolm.tokenization.scheme import CLS_ID, NUM_SPECIAL_TOKENS, PAD_ID, SEP_ID, UNK_ID, KmerScheme
+from genolm.tokenization.tokens import BpeTokens, Tokens
 
 WHITE_SPACE = " \t\n\r\v\f"
 
@@ -94,15 +95,19 @@ def encode_sequence(
 
 def encode_sequences(
     sequences: Iterable[str | bytes],
-    scheme: KmerScheme,
+    scheme: Tokens,
     *,
     add_special_tokens: bool = True,
     dtype: npt.DTypeLike = np.int32,
 ) -> list[TokenIds]:
-    """Turn many DNA texts into token ids, one array each; see `encode_sequence`.
+    """Turn many DNA texts into token ids of k-mers or BPE, one array each; see `encode_sequence`.
 
     Short texts are encoded together, and their ids are parts of one array.
     """
+    if isinstance(scheme, BpeTokens):
+        kind = _check_dtype(np.dtype(dtype), scheme)
+        whole = [np.array(scheme.encode(_read_bases(each)), dtype=kind) for each in sequences]
+        return whole if add_special_tokens else [ids[1:-1] for ids in whole]
     encoded: list[TokenIds] = []
     for group in _iter_groups(sequences):
         if len(group) == 1:
@@ -201,6 +206,11 @@ def _number(scheme: KmerScheme) -> Numbering:
     return Numbering(scheme.k, scheme.stride, offset=NUM_SPECIAL_TOKENS, unknown=UNK_ID)
 
 
+def _read_bases(text: str | bytes) -> str:
+    """Return the text as A, C, G, T and N."""
+    return BASE_OF_CODE[_read_codes(text)].tobytes().decode("ascii")
+
+
 def _make_ids(shape: tuple[int, ...], scheme: KmerScheme, dtype: npt.DTypeLike) -> TokenIds:
     return np.empty(shape, dtype=_check_dtype(np.dtype(dtype), scheme))
 
@@ -210,7 +220,7 @@ def _check_out(out: TokenIds, scheme: KmerScheme) -> TokenIds:
     return out
 
 
-def _check_dtype(dtype: "np.dtype[Any]", scheme: KmerScheme) -> "np.dtype[Any]":
+def _check_dtype(dtype: "np.dtype[Any]", scheme: Tokens) -> "np.dtype[Any]":
     """Refuse a type that cannot hold every id of the scheme."""
     if _LARGEST_ID.get(dtype, 0) < scheme.vocab_size - 1:
         raise SettingsError(

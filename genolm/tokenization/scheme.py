@@ -73,6 +73,11 @@ class KmerScheme:
         return cls(k=int(match[1]), stride=int(match[2]))
 
     @property
+    def min_length_bp(self) -> int:
+        """Length of the shortest sequence that gives a token."""
+        return self.k
+
+    @property
     def num_kmers(self) -> int:
         """Number of k-mers without an unknown base, 4^k."""
         return 4**self.k

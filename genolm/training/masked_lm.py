@@ -23,14 +23,14 @@ from genolm.models.attention import choose_cpu_kernels
 from genolm.models.bert import BertSettings, build_masked_lm, load_masked_lm, use_masked_only_head
 from genolm.progress import Reporter
 from genolm.tokenization.scheme import KmerScheme
+from genolm.tokenization.tokens import BpeTokens, Tokens, identify_tokens
 from genolm.training.finetuning.models import load_pretrained_scheme
 from genolm.training.hardware.precision import choose_precision
 from genolm.training.job import LoopSettings, TrainingJob
 from genolm.training.lm_score import cut_windows
 from genolm.training.loop import run_training
 from genolm.training.masking.batches import MaskedBatches
-from genolm.training.masking.bpe import BpeTokens, check_bpe_masking
-from genolm.training.masking.bpe_folder import check_same_tokens, finish_bpe_run_folder
+from genolm.training.masking.bpe import check_bpe_masking
 from genolm.training.masking.bpe_score import compute_bpe_score
 from genolm.training.masking.score import compute_masked_score
 from genolm.training.masking.statistics import MaskStatistics, compute_mask_statistics
@@ -75,7 +75,7 @@ def pretrain_masked(
     corpus: Path,
     output: Path,
     *,
-    scheme: KmerScheme | BpeTokens,
+    scheme: Tokens,
     settings: PretrainMaskedSettings,
     pretrained: Path | None = None,
     seed: int = 0,
@@ -115,9 +115,7 @@ def pretrain_masked(
         both_strands=settings.both_strands,
         locate=lambda positions: locate_bases(corpus, "train", positions),
     )
-    inputs = {"corpus": compute_corpus_fingerprint(corpus)}
-    if isinstance(scheme, BpeTokens):
-        inputs["tokenizer"] = scheme.compute_sha256()
+    inputs = {"corpus": compute_corpus_fingerprint(corpus), **identify_tokens(scheme)}
     if pretrained:
         inputs["pretrained"] = compute_model_sha256(pretrained)
     with open_run_folder(
@@ -149,23 +147,19 @@ def pretrain_masked(
 
 
 def _prepare_model(
-    scheme: KmerScheme | BpeTokens, settings: PretrainMaskedSettings, *, pretrained: Path | None, seed: int
+    scheme: Tokens, settings: PretrainMaskedSettings, *, pretrained: Path | None, seed: int
 ) -> PreTrainedModel:
-    vocabulary = scheme.scheme if isinstance(scheme, BpeTokens) else scheme
     if pretrained is None:
-        model = build_masked_lm(vocabulary, settings.model, seed=seed)
+        model = build_masked_lm(scheme, settings.model, seed=seed)
     else:
-        model = load_masked_lm(pretrained, vocabulary)
-        if isinstance(scheme, BpeTokens):
-            check_same_tokens(pretrained, scheme)
-        else:
-            _check_same_scheme(pretrained, scheme)
+        model = load_masked_lm(pretrained, scheme)
+        _check_same_tokens(pretrained, scheme)
     use_masked_only_head(model)
     return model
 
 
 def _cut_held_out(
-    held_out: Mapping[str, CorpusBases], settings: PretrainMaskedSettings, scheme: KmerScheme | BpeTokens
+    held_out: Mapping[str, CorpusBases], settings: PretrainMaskedSettings, scheme: Tokens
 ) -> dict[str, list[Codes]]:
     """Return the windows of each split; rests of one or two tokens are left out."""
     window_bp = settings.windows.length_bp
@@ -218,15 +212,12 @@ def _train(
     metrics["masking"] = statistics._asdict()
     for split, part in windows.items():
         metrics[split] = score(model.eval(), part)
-    if isinstance(scheme, BpeTokens):
-        finish_bpe_run_folder(output, model=model, tokens=scheme, metrics=metrics)
-    else:
-        finish_run_folder(output, model=model, scheme=scheme, metrics=metrics)
+    finish_run_folder(output, model=model, scheme=scheme, metrics=metrics)
     return metrics
 
 
 def _build_score(
-    scheme: KmerScheme | BpeTokens, mask: MaskSettings
+    scheme: Tokens, mask: MaskSettings
 ) -> Callable[[PreTrainedModel, Sequence[Codes]], dict[str, Any]]:
     """Return what scores a model on windows; all that is asked for stands behind [MASK]."""
     shown = replace(mask, mask_share=1.0, random_share=0.0, soft_masked_weight=1.0)
@@ -241,14 +232,15 @@ def _build_score(
     )._asdict()
 
 
-def _check_same_scheme(pretrained: Path, scheme: KmerScheme) -> None:
-    """Refuse another scheme of as many tokens, such as other strides of the same k."""
+def _check_same_tokens(pretrained: Path, scheme: Tokens) -> None:
+    """Refuse as many tokens of another kind, such as other strides of the same k, or BPE trained anew."""
     known = load_pretrained_scheme(pretrained)
     if known != scheme:
+        tokenizer = known.name if isinstance(known, KmerScheme) else pretrained
         raise SettingsError(
             found=f"a model of {known.name} in {pretrained}",
-            expected=f"one of {scheme.name}, as the tokenizer says",
-            remedy=f"set tokenizer: {known.name}, or choose another model",
+            expected=f"one of {scheme.name}, with the very tokens of the tokenizer",
+            remedy=f"set tokenizer: {tokenizer}, or choose another model",
         )
 
 

@@ -15,9 +15,9 @@ from genolm.alphabet import COMPLEMENT_OF_CODE, UNKNOWN_CODE, Codes
 from genolm.corpus.bases import CorpusBases
 from genolm.corpus.window_epochs import EpochWindows, WindowSettings
 from genolm.corpus.windows import Positions, gather_soft_mask, gather_windows, normalize_weights
-from genolm.tokenization.scheme import KmerScheme
+from genolm.tokenization.tokens import BpeTokens, Tokens
 from genolm.training.chance import mix_seed
-from genolm.training.masking.bpe import BpeTokens, mask_bpe_windows, mask_longest_bpe_window
+from genolm.training.masking.bpe import mask_bpe_windows, mask_longest_bpe_window
 from genolm.training.masking.chance import Words, build_keys
 from genolm.training.masking.settings import MaskSettings
 from genolm.training.masking.windows import MaskedBatch, mask_windows
@@ -44,7 +44,7 @@ class MaskedBatches:
         self,
         bases: CorpusBases,
         *,
-        scheme: KmerScheme | BpeTokens,
+        scheme: Tokens,
         windows: WindowSettings,
         mask: MaskSettings,
         batch_size: int,

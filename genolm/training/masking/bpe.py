@@ -5,89 +5,22 @@ BPE tokens share no base, so a token that is hidden by itself is not spelled out
 Shapes: B rows, L bases, T tokens with [CLS], [SEP] and padding.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from genolm.alphabet import BASE_OF_CODE, Codes
 from genolm.errors import DataError, SettingsError
-from genolm.files import compute_sha256
-from genolm.tokenization.fast_tokenizer import load_tokenizer
-from genolm.tokenization.scheme import CLS_ID, NUM_SPECIAL_TOKENS, PAD_ID, SEP_ID, UNK_ID, BpeScheme
-from genolm.tokenization.tokenizer_json import TOKENIZER_FILE, load_any_scheme
+from genolm.tokenization.encoder import pad_batch
+from genolm.tokenization.scheme import CLS_ID, NUM_SPECIAL_TOKENS, SEP_ID
+from genolm.tokenization.tokens import BpeTokens
 from genolm.training.masking.chance import Words
 from genolm.training.masking.settings import MaskSettings
 from genolm.training.masking.spans import Flags, Numbers
 from genolm.training.masking.windows import MaskedBatch, mask_token_ids
 from genolm.training.token_stream import IGNORED_LABEL
 
-if TYPE_CHECKING:
-    from tokenizers.models import Model
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class BpeTokens:
-    """A trained BPE tokenizer, as a training uses it."""
-
-    scheme: BpeScheme
-    folder: Path
-    """of tokenizer.json"""
-    merges: "Model"
-    """of the tokenizers library; it reads A, C, G, T and N alone"""
-    token_bp: Numbers
-    """int64 [vocabulary], bp of each token; [UNK] is one, the other special tokens none"""
-    max_tokens: int = 512
-    """of a window, [CLS] and [SEP] included; what lies behind is left out"""
-
-    @property
-    def name(self) -> str:
-        """Return the name of the scheme."""
-        return self.scheme.name
-
-    @property
-    def vocab_size(self) -> int:
-        """Return the number of token ids."""
-        return self.scheme.vocab_size
-
-    def compute_sha256(self) -> str:
-        """Return the checksum of tokenizer.json: two trainings of one size differ in their tokens."""
-        return compute_sha256(self.folder / TOKENIZER_FILE)
-
-
-def load_bpe_tokens(folder: Path, *, max_tokens: int = 512) -> BpeTokens:
-    """Load the tokenizer of a folder, of `genolm tokenizer train` or of a model.
-
-    Raises:
-        RunFolderError: there is no tokenizer of genolm, or it is damaged.
-        SettingsError: its tokens are k-mers.
-    """
-    scheme = load_any_scheme(folder)
-    if not isinstance(scheme, BpeScheme):
-        raise SettingsError(
-            found=f"the tokenizer {scheme.name} in {folder}",
-            expected="one of byte-pair encoding",
-            remedy=f"name the scheme itself: {scheme.name}",
-        )
-    tokenizer = load_tokenizer(folder)
-    token_bp = np.zeros(scheme.vocab_size, dtype=np.int64)
-    for token, token_id in tokenizer.get_vocab().items():
-        token_bp[token_id] = len(token) if token_id >= NUM_SPECIAL_TOKENS else token_id == UNK_ID
-    return BpeTokens(
-        scheme=scheme,
-        folder=folder,
-        merges=tokenizer.backend_tokenizer.model,
-        token_bp=token_bp,
-        max_tokens=max_tokens,
-    )
-
 
 def encode_bpe_windows(codes: Codes, lengths: Numbers, *, tokens: BpeTokens) -> Numbers:
     """Turn windows into [CLS] tokens [SEP] [PAD]..., at most `tokens.max_tokens` of them.
-
-    The merges are asked directly: bases need none of the rules for letters that tokenizer.json has in front
-    of them, and take half of its time. It is done on the calling thread, so a loader worker may do it.
 
     Args:
         codes: uint8 [B, L], base codes; what lies behind the length of a row is not read.
@@ -107,14 +40,8 @@ def encode_bpe_windows(codes: Codes, lengths: Numbers, *, tokens: BpeTokens) -> 
             remedy="give one length for each row of codes",
         )
     text, width = BASE_OF_CODE[codes].tobytes().decode("ascii"), codes.shape[1]
-    rows = []
-    for row, length_bp in enumerate(lengths.tolist()):
-        found = tokens.merges.tokenize(text[row * width : row * width + length_bp])
-        rows.append([token.id for token in found[: tokens.max_tokens - 2]])
-    input_ids = np.full((len(rows), max(map(len, rows), default=0) + 2), PAD_ID, dtype=np.int64)
-    for row, ids in enumerate(rows):
-        input_ids[row, : len(ids) + 2] = [CLS_ID, *ids, SEP_ID]
-    return input_ids
+    rows = [text[row * width : row * width + bp] for row, bp in enumerate(lengths.tolist())]
+    return pad_batch([np.array(tokens.encode(bases), dtype=np.int64) for bases in rows]).input_ids
 
 
 def mask_bpe_windows(
@@ -149,7 +76,8 @@ def mask_longest_bpe_window(
     num_rows: int, length_bp: int, *, tokens: BpeTokens, settings: MaskSettings, keys: Words
 ) -> MaskedBatch:
     """Return so many masked windows with the most tokens that there can be, one base each."""
-    true_ids = np.full((num_rows, min(length_bp + 2, tokens.max_tokens)), NUM_SPECIAL_TOKENS, dtype=np.int64)
+    num_tokens = min(length_bp + 2, tokens.max_tokens or length_bp + 2)
+    true_ids = np.full((num_rows, num_tokens), NUM_SPECIAL_TOKENS, dtype=np.int64)
     true_ids[:, 0], true_ids[:, -1] = CLS_ID, SEP_ID
     return _hide_tokens(true_ids, length_bp, tokens, settings, keys, 0.0)
 

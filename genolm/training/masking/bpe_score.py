@@ -11,8 +11,9 @@ from torch import nn
 from genolm.alphabet import Codes
 from genolm.errors import DataError
 from genolm.metrics import bits_per_base
+from genolm.tokenization.tokens import BpeTokens
 from genolm.training.hardware.ranks import Ranks
-from genolm.training.masking.bpe import BpeTokens, mask_bpe_windows
+from genolm.training.masking.bpe import mask_bpe_windows
 from genolm.training.masking.chance import build_keys
 from genolm.training.masking.score import fill_in, pad_windows, sum_over_windows
 from genolm.training.masking.settings import MaskSettings

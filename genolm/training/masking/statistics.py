@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from genolm.alphabet import UNKNOWN_CODE
-from genolm.tokenization.scheme import MASK_ID, NUM_SPECIAL_TOKENS, KmerScheme
+from genolm.tokenization.scheme import MASK_ID, NUM_SPECIAL_TOKENS
+from genolm.tokenization.tokens import BpeTokens, Tokens
 from genolm.training.masking.batches import MaskedBatches, MaskedRows
-from genolm.training.masking.bpe import BpeTokens, find_token_bases
+from genolm.training.masking.bpe import find_token_bases
 from genolm.training.masking.settings import MaskSettings
 from genolm.training.masking.spans import Flags, find_seen_bases, group_tokens
 from genolm.training.token_stream import IGNORED_LABEL
@@ -87,7 +88,7 @@ def compute_mask_statistics(batches: MaskedBatches) -> MaskStatistics:
     )
 
 
-def _count_rows(rows: MaskedRows, scheme: KmerScheme | BpeTokens, settings: MaskSettings) -> np.ndarray:
+def _count_rows(rows: MaskedRows, scheme: Tokens, settings: MaskSettings) -> np.ndarray:
     """Return bases, seen and hidden bases, tokens, scored tokens, and spans masked, replaced and kept."""
     batch, codes = rows.batch, rows.codes
     scored = batch.labels != IGNORED_LABEL
@@ -102,9 +103,7 @@ def _count_rows(rows: MaskedRows, scheme: KmerScheme | BpeTokens, settings: Mask
     return np.array([*(flags.sum() for flags in sums), *_count_fates(rows, scored, scheme, settings)])
 
 
-def _count_fates(
-    rows: MaskedRows, scored: Flags, scheme: KmerScheme | BpeTokens, settings: MaskSettings
-) -> list[int]:
+def _count_fates(rows: MaskedRows, scored: Flags, scheme: Tokens, settings: MaskSettings) -> list[int]:
     """Return how many spans are shown as [MASK], with other bases, and as they are."""
     shown, labels = rows.batch.input_ids, rows.batch.labels
     is_mask = scored & (shown == MASK_ID)

@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from genolm.files import atomic_folder, compute_sha256, read_json, write_json
 from genolm.training.persistence.disk_space import check_free_disk
@@ -67,7 +68,10 @@ def take_snapshot(
         return Snapshot({}, {}, {})
     states = optimizer.state.items() if optimizer is not None else ()
     return Snapshot(
-        model={name: _gather(parameter) for parameter, name in names.items()},
+        model={
+            **{name: _gather(parameter) for parameter, name in names.items()},
+            **{name: _gather(buffer).clone() for name, buffer in _list_buffers(model).items()},
+        },
         optimizer={
             f"{names[parameter]}/{key}": _gather(value)
             for parameter, state in states
@@ -194,6 +198,8 @@ def load_parameters(folder: Path, model: nn.Module) -> None:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(_place(tensors[name], parameter))
+        for name, buffer in _list_buffers(model).items():
+            buffer.copy_(_place(tensors[name], buffer))
 
 
 def _read_best_step(folder: Path) -> int:
@@ -218,6 +224,16 @@ def _load_carry(path: Path, model: nn.Module, rows: slice) -> Carry:
 
 def _name_parameters(model: nn.Module) -> dict[Any, str]:
     return {parameter: name for name, parameter in model.named_parameters()}
+
+
+def _list_buffers(model: nn.Module) -> dict[str, Tensor]:
+    """Return what changes in a training and is no parameter: the running figures of batch normalization."""
+    return {
+        f"{prefix}.{name}".lstrip("."): buffer
+        for prefix, module in model.named_modules()
+        if isinstance(module, _BatchNorm)
+        for name, buffer in module.named_buffers(recurse=False)
+    }
 
 
 def _gather(tensor: Tensor) -> Tensor:

@@ -20,9 +20,8 @@ from transformers import PreTrainedModel
 import genolm
 from genolm.errors import RunFolderError
 from genolm.files import atomic_folder, compute_fingerprint, compute_sha256, is_unused, read_json, write_json
-from genolm.models import AUTO_MAP, AwdLstmConfig
-from genolm.tokenization.scheme import KmerScheme
-from genolm.tokenization.tokenizer_json import save_tokenizer
+from genolm.models import AUTO_MAPS
+from genolm.tokenization.tokens import Tokens, save_tokens
 from genolm.training.bad_batch import BAD_BATCH_NAME
 from genolm.training.hardware.ranks import get_ranks
 from genolm.training.job import LoopSettings
@@ -124,7 +123,7 @@ def read_finished_metrics(folder: Path) -> dict[str, Any] | None:
 
 
 def finish_run_folder(
-    folder: Path, *, model: PreTrainedModel, scheme: KmerScheme, metrics: dict[str, Any]
+    folder: Path, *, model: PreTrainedModel, scheme: Tokens, metrics: dict[str, Any]
 ) -> None:
     """Put the model and its tokenizer at the root of the folder, write the metrics, drop the checkpoints.
 
@@ -148,20 +147,20 @@ def finish_run_folder(
     get_ranks().on_main(finish)
 
 
-def save_model_folder(folder: Path, *, model: PreTrainedModel, scheme: KmerScheme) -> None:
+def save_model_folder(folder: Path, *, model: PreTrainedModel, scheme: Tokens) -> None:
     """Write a Hugging Face folder that loads without genolm: weights, config, tokenizer.
 
-    An AWD-LSTM gets its modeling file beside them; a class of transformers needs none.
+    A network of genolm's own gets its modeling file beside them; a class of transformers needs none.
     """
     with atomic_folder(folder) as temporary:
-        if model.config.model_type == AwdLstmConfig.model_type:
-            model.config.auto_map = AUTO_MAP
+        if auto_map := AUTO_MAPS.get(model.config.model_type):
+            model.config.auto_map = auto_map
         elif hasattr(model.config, "auto_map"):
             del model.config.auto_map  # of a published folder with code of its own
         model.save_pretrained(temporary)
         # safetensors writes for the owner alone; let who may read the config also read the weights.
         (temporary / "model.safetensors").chmod((temporary / "config.json").stat().st_mode)
-        save_tokenizer(scheme, temporary / "tokenizer")
+        save_tokens(scheme, temporary / "tokenizer")
         for file in (temporary / "tokenizer").iterdir():
             os.replace(file, temporary / file.name)
         (temporary / "tokenizer").rmdir()

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from small_bpe import train_small_bpe
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from genolm.errors import RunFolderError, StorageError
 from genolm.files import compute_sha256, read_json
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM
+from genolm.models.bert import BertSettings, build_masked_lm
+from genolm.models.sequence_nets import SequenceNetSettings, build_sequence_net
 from genolm.tokenization.scheme import KmerScheme
 from genolm.tokenization.tokenizer_json import load_scheme
 from genolm.training.job import LoopSettings
@@ -142,6 +145,32 @@ def test_a_model_folder_holds_the_scheme_and_a_tokenizer_that_transformers_reads
     assert load_scheme(tmp_path / "model") == SCHEME
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     assert tokenizer("AATN")["input_ids"] == [2, 5, 6, 1, 3]
+
+
+def test_a_model_of_bpe_tokens_gets_the_trained_tokenizer(tmp_path):
+    tokens = train_small_bpe(tmp_path / "bpe")
+    settings = BertSettings(size="debug", max_tokens=16)
+    model = build_masked_lm(tokens, settings, seed=0)
+    trained = {path.name: path.read_bytes() for path in (tmp_path / "bpe").iterdir()}
+    for path in (tmp_path / "bpe").iterdir():
+        path.unlink()  # as after days of training
+    finish_run_folder(tmp_path / "run", model=model, scheme=tokens, metrics={})
+    assert list_names(tmp_path / "run") == {"config.json", "metrics.json", "model.safetensors", *trained}
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in trained} == trained
+
+
+def test_a_convolutional_network_gets_its_modeling_file(tmp_path):
+    nucleotides = KmerScheme(k=1, stride=1)
+    model = build_sequence_net(nucleotides, SequenceNetSettings(), names=("no", "yes"), seed=0)
+    save_model_folder(tmp_path / "model", model=model, scheme=nucleotides)
+    expected = (MODEL_FILES - {"modeling_awd_lstm.py"}) | {"modeling_sequence_nets.py"}
+    assert list_names(tmp_path / "model") == expected
+    assert read_json(tmp_path / "model" / "config.json")["auto_map"] == {
+        "AutoConfig": "modeling_sequence_nets.SequenceNetConfig",
+        "AutoModelForSequenceClassification": "modeling_sequence_nets.SequenceNetForSequenceClassification",
+    }
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model", trust_remote_code=True)
+    assert all(torch.equal(loaded.state_dict()[name], each) for name, each in model.state_dict().items())
 
 
 def test_the_checksum_of_a_model_is_that_of_its_weights(tmp_path):

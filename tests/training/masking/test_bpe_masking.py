@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from made_up_dna import make_dna
+from small_bpe import train_small_bpe
 from torch import nn
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
@@ -23,13 +24,12 @@ from genolm.corpus.window_epochs import WindowSettings
 from genolm.errors import DataError, SettingsError
 from genolm.files import compute_sha256, read_json
 from genolm.models.bert import BertSettings
-from genolm.tokenization.bpe import BpeSettings, KnownBases, train_bpe_folder
 from genolm.tokenization.scheme import KmerScheme
-from genolm.tokenization.tokenizer_json import save_tokenizer
+from genolm.tokenization.tokens import BpeTokens, load_tokens
 from genolm.training.job import LoopSettings
 from genolm.training.masked_lm import PretrainMaskedSettings, pretrain_masked
 from genolm.training.masking.batches import MaskedBatches
-from genolm.training.masking.bpe import BpeTokens, encode_bpe_windows, load_bpe_tokens, mask_bpe_windows
+from genolm.training.masking.bpe import encode_bpe_windows, mask_bpe_windows
 from genolm.training.masking.bpe_score import compute_bpe_score
 from genolm.training.masking.score import pad_windows
 from genolm.training.masking.statistics import compute_mask_statistics
@@ -50,16 +50,9 @@ SETTINGS = PretrainMaskedSettings(
 )
 
 
-def train_tokens(folder: Path, *, seed: int, max_tokens: int = 512) -> BpeTokens:
-    codes = encode_bases(make_dna(20_000, seed))
-    bases = KnownBases(codes, np.array([0, len(codes)]), np.ones(1), {"made up": str(seed)})
-    train_bpe_folder(bases, folder, settings=BpeSettings(vocab_size=40, sample_bp=10_000, window_bp=100))
-    return load_bpe_tokens(folder, max_tokens=max_tokens)
-
-
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory) -> BpeTokens:
-    return train_tokens(tmp_path_factory.mktemp("bpe"), seed=3)
+    return train_small_bpe(tmp_path_factory.mktemp("bpe"))
 
 
 def draw_windows(num: int) -> tuple[np.ndarray, np.ndarray]:
@@ -140,14 +133,6 @@ def test_settings_that_mean_nothing_for_bpe_are_refused(tokens, settings, messag
         mask_bpe_windows(
             codes, lengths, tokens=tokens, settings=settings, keys=build_keys(0, 0, np.arange(2))
         )
-
-
-def test_a_kmer_tokenizer_is_told_by_its_name(tmp_path):
-    save_tokenizer(KmerScheme(k=3, stride=1), tmp_path)
-    with pytest.raises(
-        SettingsError, match=r"the tokenizer kmer_k3_s1 in .*; name the scheme itself: kmer_k3_s1"
-    ):
-        load_bpe_tokens(tmp_path)
 
 
 class Told(nn.Module):
@@ -247,7 +232,7 @@ def pretrain(
     return pretrain_masked(
         corpus,
         output,
-        scheme=load_bpe_tokens(tokenizer),
+        scheme=load_tokens(tokenizer),
         settings=replace(SETTINGS, **changes),
         pretrained=pretrained,
         seed=1,
@@ -304,8 +289,10 @@ def test_training_goes_on_from_a_model_of_the_same_tokens_alone(corpus, finished
     assert further["test"]["loss"] == pytest.approx(metrics["test"]["loss"], abs=0.05), (
         "it did not begin anew"
     )
-    train_tokens(tmp_path / "other", seed=4)
-    with pytest.raises(SettingsError, match=r"a model of other tokens \(bpe_40\) .*give --tokenizer"):
+    train_small_bpe(tmp_path / "other", seed=4)
+    with pytest.raises(
+        SettingsError, match=r"a model of bpe_40 in .*with the very tokens .*set tokenizer: /"
+    ):
         pretrain(corpus, tmp_path / "refused", tmp_path / "other", pretrained=folder)
     with pytest.raises(SettingsError, match=r"a model of 40 tokens .*expected 69 tokens, as kmer_k3_s1 has"):
         pretrain_masked(
@@ -341,14 +328,8 @@ def test_the_command_takes_the_folder_of_a_tokenizer(corpus, tokens, tmp_path, c
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (
-            ["--tokenizer", "TOKENS", "--corpus", "CORPUS"],
-            "with the recipe dnabert_debug, no --output; expected --corpus, --output",
-        ),
-        (
-            ["--tokenizer", "bpe_4096"],
-            "found no tokenizer folder bpe_4096; .*or name tokenizer_configs/bpe_4096",
-        ),
+        (["--tokenizer", "TOKENS", "--corpus", "CORPUS"], "--corpus without --output"),
+        (["--tokenizer", "bpe_4096"], "found no tokenizer folder bpe_4096; .*tokenizer_configs/ has some"),
         (
             [
                 "--tokenizer",
