@@ -23,6 +23,8 @@ from genolm.cli.console import (
 if TYPE_CHECKING:
     from genolm.pipeline.run import PipelineResult
 
+LEARNING_CURVE = (0.1, 0.3, 1.0)  # shares of the train split
+
 
 def run(
     recipe: Annotated[
@@ -52,6 +54,12 @@ def ulmfit(
     data: Annotated[str, typer.Option(help="Labeled sequences: CSV, TSV, FASTA, JSONL or Parquet.")],
     output: OutputOption,
     embeddings: EmbeddingsOption = None,
+    bidirectional: Annotated[
+        bool, typer.Option("--bidirectional", help="Do it backward, too, and average both directions.")
+    ] = False,
+    learning_curve: Annotated[
+        bool, typer.Option("--learning-curve", help="Train on 10 and 30 % of the labels, too.")
+    ] = False,
     recipe: RecipeOption = "quickstart",
     seed: SeedOption = None,
     sequence_column: SequenceColumn = None,
@@ -72,6 +80,10 @@ def ulmfit(
     loaded = replace(load_recipe(recipe, overrides=overrides), genomes=tuple(genome), data=data)
     if embeddings is not None:
         loaded = replace(loaded, embeddings=str(embeddings))
+    if bidirectional:
+        loaded = replace(loaded, backward=True)
+    if learning_curve and not loaded.learning_curve:
+        loaded = replace(loaded, learning_curve=LEARNING_CURVE)
     _print_result(run_pipeline(loaded, output, reporter=open_model_reporter()))
 
 
@@ -82,7 +94,11 @@ def register(app: typer.Typer) -> None:
 
 
 def _print_result(result: "PipelineResult") -> None:
-    from genolm.evaluation.report import build_classifier_table, build_language_model_table
+    from genolm.evaluation.report import (
+        build_classifier_table,
+        build_language_model_table,
+        build_learning_curve_table,
+    )
 
     report = result.report
     print_table(
@@ -90,6 +106,8 @@ def _print_result(result: "PipelineResult") -> None:
         title=f"Test split, {report.num_test:,} sequences (* chosen on validation)",
     )
     print_table(build_language_model_table(report), title="Held-out sequence (a uniform model scores 2)")
+    if report.learning_curve:
+        print_table(build_learning_curve_table(report), title="Learning curve (same validation and test)")
     chosen, control = report.find_chosen(), report.find_best_control()
     print(f"strongest {control.name}, MCC {control.test['mcc']:.3f}")
     print(f"chosen model: {chosen.name}, MCC {chosen.test['mcc']:.3f}")

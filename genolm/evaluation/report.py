@@ -25,6 +25,16 @@ class LanguageModelRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LearningCurveRow:
+    """One point: a network that learned from a part of the train split."""
+
+    name: str
+    num_train: int  # sequences
+    validation: dict[str, Any]  # as in metrics.json
+    test: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class AblationReport:
     """What a pipeline found out; `chosen` names the network with the best AUROC on validation."""
 
@@ -32,6 +42,7 @@ class AblationReport:
     language_models: tuple[LanguageModelRow, ...]
     chosen: str
     num_test: int
+    learning_curve: tuple[LearningCurveRow, ...] = ()
 
     def find_best_control(self) -> ClassifierRow:
         """Return the control with the best MCC on the test split: the one to be beaten."""
@@ -82,6 +93,18 @@ def build_language_model_table(report: AblationReport) -> list[tuple[str, ...]]:
     for row in report.language_models:
         rows.append((row.name, f"{row.test_bits_per_base:.3f}", f"{row.validation_bits_per_base:.3f}"))
     return rows
+
+
+def build_learning_curve_table(report: AblationReport) -> list[tuple[str, ...]]:
+    """Return the table's cells, header first: test MCC with its interval by network and train sequences."""
+    names = list(dict.fromkeys(row.name for row in report.learning_curve))
+    cells = {}
+    for row in report.learning_curve:
+        low, high = row.test["ci95"]["mcc"]
+        cells[row.num_train, row.name] = f"{row.test['mcc']:.3f} ({low:.3f} .. {high:.3f})"
+    sizes = sorted({num_train for num_train, _ in cells})
+    rows: list[tuple[str, ...]] = [("train sequences, test MCC", *names)]
+    return rows + [(f"{size:,}", *(cells.get((size, name), "-") for name in names)) for size in sizes]
 
 
 def render_markdown(rows: Sequence[tuple[str, ...]]) -> str:

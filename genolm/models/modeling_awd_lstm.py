@@ -6,10 +6,14 @@ V vocabulary, N = B * T, S successors (4 ** stride), C classes, P = 3 * D pooled
 
 The hidden state is passed in and returned, never kept in the module. Padding stands on the right, where a
 one-directional network cannot see it, so an output never depends on the other sequences of a batch.
+
+A network of the direction "backward" reads each sequence from its last token to its first (not the other
+strand). What it takes and gives stands in the order of the sequence all the same: it turns the tokens itself.
 """
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -38,12 +42,17 @@ class AwdLstmConfig(PretrainedConfig):
         output_dropout: features of the last layer vanish before the decoder.
         classifier_size: width of the inner layer of the classifier's head.
         classifier_dropout: dropout before the head.
+        classifier_norm: "layer", or "batch" as in fastai; a prediction is independent of its batch with both.
+        bptt_tokens: a classifier reads what is longer than `max_bptt_tokens` by windows of so many tokens.
+        max_bptt_tokens: a classifier learns from at most so many tokens of a sequence, those that it reads
+            last; what it read before them counts in state and pools, without a gradient.
         activation_regularization: weight of the L2 penalty on the last layer (AR), in training.
         temporal_activation_regularization: weight of the L2 penalty on its changes (TAR), in training.
         kmer_k: bases of a k-mer token.
         kmer_stride: bases between the starts of neighboring tokens.
         successor_softmax: score only the 4 ** stride tokens that can follow; otherwise the whole vocabulary.
         num_special_tokens: ids below this are no k-mers.
+        direction: "forward", or "backward": sequences are read from their last token to their first.
     """
 
     model_type = "awd_lstm"
@@ -62,12 +71,16 @@ class AwdLstmConfig(PretrainedConfig):
         output_dropout: float = 0.1,
         classifier_size: int = 50,
         classifier_dropout: float = 0.4,
+        classifier_norm: str = "layer",
+        bptt_tokens: int = 70,
+        max_bptt_tokens: int = 1400,
         activation_regularization: float = 2.0,
         temporal_activation_regularization: float = 1.0,
         kmer_k: int = 3,
         kmer_stride: int = 1,
         successor_softmax: bool = True,
         num_special_tokens: int = 5,
+        direction: str = "forward",
         pad_token_id: int = 0,
         cls_token_id: int = 2,
         sep_token_id: int = 3,
@@ -85,12 +98,16 @@ class AwdLstmConfig(PretrainedConfig):
         self.output_dropout = output_dropout
         self.classifier_size = classifier_size
         self.classifier_dropout = classifier_dropout
+        self.classifier_norm = classifier_norm
+        self.bptt_tokens = bptt_tokens
+        self.max_bptt_tokens = max_bptt_tokens
         self.activation_regularization = activation_regularization
         self.temporal_activation_regularization = temporal_activation_regularization
         self.kmer_k = kmer_k
         self.kmer_stride = kmer_stride
         self.successor_softmax = successor_softmax
         self.num_special_tokens = num_special_tokens
+        self.direction = direction
         self.cls_token_id = cls_token_id
         self.sep_token_id = sep_token_id
         super().__init__(pad_token_id=pad_token_id, tie_word_embeddings=tie_word_embeddings, **kwargs)
@@ -132,6 +149,25 @@ def drop_weights(weight: Tensor, probability: float, training: bool) -> Tensor:
     return weight * ((random_bytes >= dropped_of_256).to(weight.dtype) * (256 / (256 - dropped_of_256)))
 
 
+def count_real_tokens(values_BT: Tensor, attention_mask: Tensor | None, *, pad_token_id: int) -> Tensor:
+    """Return how many tokens of each row of `input_ids` [B, T], or of embeddings, are no padding: [B]."""
+    if attention_mask is not None:
+        return attention_mask.sum(dim=1)
+    if values_BT.ndim == 3:
+        return torch.full(values_BT.shape[:1], values_BT.shape[1], device=values_BT.device)
+    return (values_BT != pad_token_id).sum(dim=1)
+
+
+def reverse_tokens(values: Tensor, lengths_B: Tensor) -> Tensor:
+    """Turn the first `lengths_B` entries of each row, [B, T] or [B, T, F], around; the padding stays."""
+    position_T = torch.arange(values.shape[1], device=values.device)
+    turned_BT = lengths_B[:, None] - 1 - position_T
+    index_BT = torch.where(turned_BT >= 0, turned_BT, position_T)
+    if values.ndim == 2:
+        return values.gather(1, index_BT)
+    return values.gather(1, index_BT[..., None].expand_as(values))
+
+
 class AwdLstmPreTrainedModel(PreTrainedModel):
     """What the three AWD-LSTM models share."""
 
@@ -148,9 +184,13 @@ class AwdLstmPreTrainedModel(PreTrainedModel):
             bound = module.hidden_size**-0.5
             for parameter in module.parameters():
                 init.uniform_(parameter, -bound, bound)
-        elif isinstance(module, nn.LayerNorm):
+        elif isinstance(module, nn.LayerNorm | nn.BatchNorm1d):
             init.ones_(module.weight)
             init.zeros_(module.bias)
+            if isinstance(module, nn.BatchNorm1d):
+                init.zeros_(module.running_mean)
+                init.ones_(module.running_var)
+                init.zeros_(module.num_batches_tracked)
         elif isinstance(module, nn.Linear):
             bound = module.in_features**-0.5
             init.uniform_(module.weight, -bound, bound)
@@ -184,15 +224,24 @@ class AwdLstmModel(AwdLstmPreTrainedModel):
         attention_mask: Tensor | None = None,
         state: LstmState | None = None,
         inputs_embeds: Tensor | None = None,
+        in_reading_order: bool = False,
         **kwargs,
     ) -> AwdLstmModelOutput:
         """Run the network over `input_ids` [B, T], or over `inputs_embeds` [B, T, D], from `state` on.
 
-        `attention_mask` is not needed, since padding stands on the right; with padding, the returned state is
-        that after the padding, so it should not be carried on.
+        `attention_mask` says a backward network where the padding on the right begins; without it the ids do.
+        With padding, the returned state is that after the padding, so it should not be carried on. The state
+        of a backward network is of what stands behind the tokens, and the one returned of them, too.
+
+        `in_reading_order`: the tokens are turned already where the network reads backward, as its heads do.
         """
         config = self.config
         hidden_BTF = self._embed(input_ids) if inputs_embeds is None else inputs_embeds
+        is_turned = config.direction == "backward" and not in_reading_order
+        if is_turned:
+            values = input_ids if inputs_embeds is None else inputs_embeds
+            lengths_B = count_real_tokens(values, attention_mask, pad_token_id=config.pad_token_id)
+            hidden_BTF = reverse_tokens(hidden_BTF, lengths_B)
         hidden_BTF = variational_dropout(hidden_BTF, config.input_dropout, self.training)
         new_state = []
         for index, lstm in enumerate(self.lstm_layers):
@@ -206,7 +255,16 @@ class AwdLstmModel(AwdLstmPreTrainedModel):
             else:
                 hidden_BTF, layer_state = self._run_lstm(lstm, hidden_BTF, layer_state)
             new_state.append(layer_state)
+        if is_turned:
+            hidden_BTF = reverse_tokens(hidden_BTF, lengths_B)
         return AwdLstmModelOutput(last_hidden_state=hidden_BTF, state=tuple(new_state))
+
+    def build_state(self, num_rows: int) -> LstmState:
+        """Return the state before anything is read: zeros."""
+        config, weight = self.config, self.embedding.weight
+        widths = [config.lstm_size] * (config.num_layers - 1) + [config.embedding_size]
+        zeros = [weight.new_zeros(1, num_rows, width) for width in widths]
+        return tuple((layer, layer) for layer in zeros)
 
     def _embed(self, input_ids_BT: Tensor) -> Tensor:
         weight_VD = self.embedding.weight
@@ -231,7 +289,7 @@ class AwdLstmModel(AwdLstmPreTrainedModel):
 
 
 class AwdLstmForCausalLM(AwdLstmPreTrainedModel):
-    """Predicts the next token; its decoder shares the matrix of the embedding."""
+    """Predicts the next token, or read backward the one before; its decoder shares the embedding's matrix."""
 
     _tied_weights_keys = {"decoder.weight": "awd_lstm.embedding.weight"}  # noqa: RUF012
 
@@ -268,13 +326,20 @@ class AwdLstmForCausalLM(AwdLstmPreTrainedModel):
             attention_mask: [B, T]; labels of padding are not scored.
             labels: [B, T], the input ids again; shifted here, as transformers does.
             state: of the stream so far.
-            kwargs: may hold `shift_labels` [B, T] instead of labels: what follows `input_ids[:, t]`.
+            kwargs: may hold `shift_labels` [B, T] instead of labels: what is read after `input_ids[:, t]`.
 
         A label of -100 is not scored, nor with the successor softmax one that cannot follow by overlap.
         """
         # Not an argument of its own: Trainer takes every argument with "label" in its name for a column.
         shift_labels = kwargs.get("shift_labels")
-        output = self.awd_lstm(input_ids, state=state)
+        is_backward = self.config.direction == "backward"
+        if is_backward:
+            pad = self.config.pad_token_id
+            lengths_B = count_real_tokens(input_ids, attention_mask, pad_token_id=pad)
+            input_ids = reverse_tokens(input_ids, lengths_B)
+            labels = None if labels is None else reverse_tokens(labels, lengths_B)
+            shift_labels = None if shift_labels is None else reverse_tokens(shift_labels, lengths_B)
+        output = self.awd_lstm(input_ids, state=state, in_reading_order=True)
         hidden_BTD = output.last_hidden_state
         dropped_BTD = variational_dropout(hidden_BTD, self.config.output_dropout, self.training)
         if labels is not None and shift_labels is None:
@@ -282,9 +347,9 @@ class AwdLstmForCausalLM(AwdLstmPreTrainedModel):
                 labels = labels.masked_fill(attention_mask == 0, IGNORED_LABEL)
             shift_labels = F.pad(labels[:, 1:], (0, 1), value=IGNORED_LABEL)
         if shift_labels is None:
-            return AwdLstmCausalLMOutput(
-                logits=self._compute_logits(dropped_BTD, input_ids), state=output.state
-            )
+            logits_BTV = self._compute_logits(dropped_BTD, input_ids)
+            logits_BTV = reverse_tokens(logits_BTV, lengths_B) if is_backward else logits_BTV
+            return AwdLstmCausalLMOutput(logits=logits_BTV, state=output.state)
         if self.config.successor_softmax:
             loss, num_scored = self._compute_successor_loss(dropped_BTD, input_ids, shift_labels)
         else:
@@ -308,28 +373,45 @@ class AwdLstmForCausalLM(AwdLstmPreTrainedModel):
             penalty = penalty + self.config.temporal_activation_regularization * change.pow(2).mean()
         return penalty
 
+    def _find_shared(self, ids: Tensor, *, of_next: bool) -> Tensor:
+        """Return the code of the bases that a k-mer shares with its successor, or with the one read before.
+
+        Read forward they are the end of a k-mer and the begin of the next one; backward it is the other way.
+        """
+        codes = ids - self.config.num_special_tokens
+        if of_next == (self.config.direction == "backward"):
+            return codes % 4 ** (self.config.kmer_k - self.config.kmer_stride)
+        return codes // 4**self.config.kmer_stride
+
     def _compute_successor_loss(
         self, hidden_BTD: Tensor, input_ids_BT: Tensor, next_ids_BT: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Cross entropy over the 4 ** stride tokens that can follow each k-mer.
 
-        A k-mer shares its last k - stride bases with its successors, so those are S neighboring rows of the
-        decoder: the row block whose number is the code of the shared bases.
+        A k-mer shares k - stride bases with its successors. Their code is the number of the block of S rows
+        of the decoder that are the successors: neighbors forward, and far apart backward.
         """
         num_successors = 4**self.config.kmer_stride
         num_blocks = 4 ** (self.config.kmer_k - self.config.kmer_stride)
         first_kmer = self.config.num_special_tokens
-        block_BT = (input_ids_BT - first_kmer) % num_blocks
-        next_code_BT = next_ids_BT - first_kmer
+        block_BT = self._find_shared(input_ids_BT, of_next=False)
         scored_BT = (input_ids_BT >= first_kmer) & (next_ids_BT >= first_kmer)
-        scored_BT = scored_BT & (next_code_BT // num_successors == block_BT)
+        scored_BT = scored_BT & (self._find_shared(next_ids_BT, of_next=True) == block_BT)
         blocks_BT = block_BT.masked_fill(~scored_BT, 0)
-        weight = self.decoder.weight[first_kmer:].reshape(num_blocks, num_successors * hidden_BTD.shape[-1])
-        bias = self.decoder.bias[first_kmer:].reshape(num_blocks, num_successors)
+        weight, bias = self.decoder.weight[first_kmer:], self.decoder.bias[first_kmer:]
+        place_BT = next_ids_BT - first_kmer
+        if self.config.direction == "backward":
+            weight = weight.unflatten(0, (num_successors, num_blocks)).transpose(0, 1)
+            bias = bias.unflatten(0, (num_successors, num_blocks)).transpose(0, 1)
+            place_BT = place_BT // num_blocks
+        else:
+            place_BT = place_BT % num_successors
+        weight = weight.reshape(num_blocks, num_successors * hidden_BTD.shape[-1])
+        bias = bias.reshape(num_blocks, num_successors)
         weight_NSD = F.embedding(blocks_BT.flatten(), weight).unflatten(-1, (num_successors, -1))
         logits_NS = torch.einsum("nsd,nd->ns", weight_NSD, hidden_BTD.flatten(0, 1)).float()
         logits_NS = logits_NS + F.embedding(blocks_BT.flatten(), bias)
-        labels_N = (next_code_BT % num_successors).masked_fill(~scored_BT, IGNORED_LABEL).flatten()
+        labels_N = place_BT.masked_fill(~scored_BT, IGNORED_LABEL).flatten()
         nats = F.cross_entropy(logits_NS, labels_N, ignore_index=IGNORED_LABEL, reduction="sum")
         num_scored = scored_BT.sum()
         return nats / num_scored.clamp(min=1), num_scored
@@ -339,31 +421,51 @@ class AwdLstmForCausalLM(AwdLstmPreTrainedModel):
         if not self.config.successor_softmax:
             return logits_BTV
         first_kmer = self.config.num_special_tokens
-        num_blocks = 4 ** (self.config.kmer_k - self.config.kmer_stride)
-        block_BT = (input_ids_BT - first_kmer) % num_blocks
+        block_BT = self._find_shared(input_ids_BT, of_next=False)
         token_V = torch.arange(self.config.vocab_size, device=input_ids_BT.device)
-        block_V = (token_V - first_kmer) // 4**self.config.kmer_stride
+        block_V = self._find_shared(token_V, of_next=True)
         can_follow_BTV = (token_V >= first_kmer) & (block_V == block_BT[..., None])
         can_follow_BTV = can_follow_BTV | (input_ids_BT < first_kmer)[..., None]
         return logits_BTV.masked_fill(~can_follow_BTV, float("-inf"))
 
 
+class HeadBatchNorm(nn.BatchNorm1d):
+    """Batch normalization that also takes a batch of one in training, by the figures of those before it."""
+
+    def forward(self, x_BF: Tensor) -> Tensor:
+        if self.training and len(x_BF) == 1:
+            return F.batch_norm(
+                x_BF, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(x_BF)
+
+
 class ClassifierHead(nn.Module):
-    """Two layers with layer normalization, so that a prediction does not depend on batch statistics."""
+    """Two layers. With layer normalization it learns the same from any batches; batch normalization is as
+    fastai has it, in front of both layers, with dropout 0.1 after the second."""
 
     def __init__(self, config: AwdLstmConfig):
         super().__init__()
-        self.norm = nn.LayerNorm(3 * config.embedding_size)
+        has_batch_norm = config.classifier_norm == "batch"
+        self.norm = (HeadBatchNorm if has_batch_norm else nn.LayerNorm)(3 * config.embedding_size)
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.inner = nn.Linear(3 * config.embedding_size, config.classifier_size)
+        self.inner_norm = (
+            nn.Sequential(HeadBatchNorm(config.classifier_size), nn.Dropout(0.1))
+            if has_batch_norm
+            else nn.Identity()
+        )
         self.out = nn.Linear(config.classifier_size, config.num_labels)
 
     def forward(self, pooled_BP: Tensor) -> Tensor:
-        return self.out(F.relu(self.inner(self.dropout(self.norm(pooled_BP)))))
+        return self.out(self.inner_norm(F.relu(self.inner(self.dropout(self.norm(pooled_BP))))))
 
 
 class AwdLstmForSequenceClassification(AwdLstmPreTrainedModel):
-    """Classifier (or regressor, with one label) on the concatenated last, maximum and mean hidden state."""
+    """Classifier (or regressor, with one label) on the concatenated last, maximum and mean hidden state.
+
+    The last one is that of the token read last.
+    """
 
     def __init__(self, config: AwdLstmConfig):
         super().__init__(config)
@@ -387,15 +489,54 @@ class AwdLstmForSequenceClassification(AwdLstmPreTrainedModel):
 
         The pools see only tokens that stand for bases: neither padding nor [CLS] nor [SEP].
         """
-        hidden_BTD = self.awd_lstm(input_ids).last_hidden_state
         config = self.config
         real_BT = (input_ids != config.cls_token_id) & (input_ids != config.sep_token_id)
         real_BT = real_BT & (
             input_ids != config.pad_token_id if attention_mask is None else attention_mask.bool()
         )
-        logits_BC = self.head(pool_last_max_mean(hidden_BTD.float(), real_BT)).float()
+        lengths_B = count_real_tokens(input_ids, attention_mask, pad_token_id=config.pad_token_id)
+        if config.direction == "backward":
+            input_ids, real_BT = reverse_tokens(input_ids, lengths_B), reverse_tokens(real_BT, lengths_B)
+        if input_ids.shape[1] <= config.max_bptt_tokens:
+            hidden_BTD = self.awd_lstm(input_ids, in_reading_order=True).last_hidden_state
+            pooled_BP = pool_last_max_mean(hidden_BTD.float(), real_BT)
+        else:
+            pooled_BP = self._pool_by_windows(input_ids, real_BT, lengths_B)
+        logits_BC = self.head(pooled_BP).float()
         loss = None if labels is None else self._compute_loss(logits_BC, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits_BC)
+
+    def _pool_by_windows(self, input_ids_BT: Tensor, real_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        """Read long sequences with bounded memory: by windows, then each row's last tokens with a gradient.
+
+        What a row skips is a whole number of windows, so that it does not depend on the other rows; a row
+        that has skipped enough waits with its state for the others.
+        """
+        limit = self.config.max_bptt_tokens
+        window = min(self.config.bptt_tokens, limit)
+        skipped_B = (lengths_B - limit + window - 1).clamp(min=0) // window * window
+        zeros_BD = self.awd_lstm.embedding.weight.new_zeros(len(input_ids_BT), self.config.embedding_size)
+        pools = Pools(zeros_BD, zeros_BD - float("inf"), zeros_BD, zeros_BD[:, :1])
+        state = self.awd_lstm.build_state(len(input_ids_BT))
+        with torch.no_grad():
+            for start in range(0, input_ids_BT.shape[1] - limit, window):
+                reads_B = skipped_B > start
+                part = slice(start, start + window)
+                output = self.awd_lstm(input_ids_BT[:, part], state=state, in_reading_order=True)
+                state = tuple(
+                    (torch.where(reads_B[:, None], new_h, h), torch.where(reads_B[:, None], new_c, c))
+                    for (new_h, new_c), (h, c) in zip(output.state, state, strict=True)
+                )
+                found = collect_pools(output.last_hidden_state.float(), real_BT[:, part] & reads_B[:, None])
+                pools = merge_pools(pools, found)
+        position_BT = skipped_B[:, None] + torch.arange(limit, device=skipped_B.device)
+        inside_BT = position_BT < lengths_B[:, None]
+        position_BT = position_BT.clamp(max=input_ids_BT.shape[1] - 1)
+        ids_BT = input_ids_BT.gather(1, position_BT)
+        hidden_BTD = self.awd_lstm(ids_BT, state=state, in_reading_order=True).last_hidden_state.float()
+        return join_pools(
+            merge_pools(pools, collect_pools(hidden_BTD, real_BT.gather(1, position_BT) & inside_BT))
+        )
 
     def _compute_loss(self, logits_BC: Tensor, labels: Tensor) -> Tensor:
         if self.config.num_labels == 1:
@@ -405,16 +546,45 @@ class AwdLstmForSequenceClassification(AwdLstmPreTrainedModel):
         return F.cross_entropy(logits_BC, labels.view(-1))
 
 
+class Pools(NamedTuple):
+    """Last, greatest and summed states of the real positions so far, [B, D], and their number, [B, 1]."""
+
+    last_BD: Tensor
+    max_BD: Tensor
+    sum_BD: Tensor
+    count_B1: Tensor
+
+
 def pool_last_max_mean(hidden_BTD: Tensor, real_BT: Tensor) -> Tensor:
     """Concatenate the last, the maximum and the mean state over real positions: [B, 3 * D].
 
     A sequence without any real position gives zeros.
     """
+    return join_pools(collect_pools(hidden_BTD, real_BT))
+
+
+def collect_pools(hidden_BTD: Tensor, real_BT: Tensor) -> Pools:
+    """Pool the states of the real positions; without one, the last is any and the maximum -inf."""
     real_BT1 = real_BT[..., None]
     position_T = torch.arange(real_BT.shape[1], device=real_BT.device)
     last_B = (position_T * real_BT).argmax(dim=1)
     last_BD = hidden_BTD[torch.arange(hidden_BTD.shape[0], device=hidden_BTD.device), last_B]
     max_BD = hidden_BTD.masked_fill(~real_BT1, float("-inf")).amax(dim=1)
-    mean_BD = (hidden_BTD * real_BT1).sum(dim=1) / real_BT1.sum(dim=1).clamp(min=1)
-    pooled = torch.cat([last_BD, max_BD, mean_BD], dim=-1)
-    return torch.where(real_BT.any(dim=1)[:, None], pooled, torch.zeros_like(pooled))
+    return Pools(last_BD, max_BD, (hidden_BTD * real_BT1).sum(dim=1), real_BT1.sum(dim=1))
+
+
+def merge_pools(first: Pools, second: Pools) -> Pools:
+    """Pool over the positions of both, of which the second ones were read later."""
+    return Pools(
+        torch.where(second.count_B1 > 0, second.last_BD, first.last_BD),
+        torch.maximum(first.max_BD, second.max_BD),
+        first.sum_BD + second.sum_BD,
+        first.count_B1 + second.count_B1,
+    )
+
+
+def join_pools(pools: Pools) -> Tensor:
+    """Concatenate last, maximum and mean: [B, 3 * D]; zeros where there was no real position."""
+    mean_BD = pools.sum_BD / pools.count_B1.clamp(min=1)
+    pooled = torch.cat([pools.last_BD, pools.max_BD, mean_BD], dim=-1)
+    return torch.where(pools.count_B1 > 0, pooled, torch.zeros_like(pooled))

@@ -1,16 +1,55 @@
 """Size and dropout of an AWD-LSTM, as recipes give them."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
+
+from genolm.errors import SettingsError
+
+HeadNorm = Literal["layer", "batch"]
+Direction = Literal["forward", "backward"]  # backward: a sequence is read from its last token to its first
 
 
 @dataclass(frozen=True, kw_only=True)
 class AwdLstmSettings:
-    """Size of an AWD-LSTM; the default is that of Merity et al. 2017."""
+    """Size of an AWD-LSTM, as in Merity et al. 2017, and the direction in which it reads.
+
+    What goes on with a pretrained model takes both from it.
+    """
 
     embedding_size: int = 400
     lstm_size: int = 1152
     num_layers: int = 3
+    direction: Direction = "forward"  # backward: each sequence from its end (not the other strand)
+
+    def __post_init__(self) -> None:
+        """Check the choice."""
+        if self.direction not in get_args(Direction):
+            raise SettingsError(
+                found=f"direction {self.direction!r}",
+                expected=f"one of {', '.join(get_args(Direction))}",
+                remedy="correct the model settings",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadSettings:
+    """What stands on an AWD-LSTM to classify: a layer between the pools and the outputs."""
+
+    size: int = 50  # width of the layer
+    norm: HeadNorm = "layer"  # batch: as fastai, learns by the statistics of batches; rows of 1 are taken
+
+    def __post_init__(self) -> None:
+        """Check choice and range."""
+        if self.size < 1 or self.norm not in get_args(HeadNorm):
+            raise SettingsError(
+                found=f"a head of size {self.size} with norm {self.norm!r}",
+                expected=f"a size of at least 1, norm one of {', '.join(get_args(HeadNorm))}",
+                remedy="correct the head settings",
+            )
+
+    def build_config(self) -> dict[str, Any]:
+        """Return the entries of an AwdLstmConfig."""
+        return {"classifier_size": self.size, "classifier_norm": self.norm}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,8 @@ def audit_run_data(
 ) -> dict[str, Any]:
     """Look for leaks and shortcuts in the data and say what was found; `keep_audit` writes it down.
 
-    It is made once for the same data and folder. A leak does not stop the run, for its user may have no other
-    data; it is said, and stands in the folder. Regressions, several labels a sequence and very large data are
+    It is made and told once for the same data and folder. A leak does not stop the run, for its user may have
+    no other data; it is said, and stands in the folder. Regressions, several labels a sequence and very large data are
     not audited, which is said too.
 
     Returns:
@@ -39,9 +39,9 @@ def _audit(run: RecipeRun, data: LabeledData, path: Path, task: Task) -> dict[st
         run.reporter.note(f"  the data are not audited for leaks: {reason}")
         return {}
     key = compute_fingerprint([data.sequences, data.labels.tolist(), list(data.splits)])
-    audit: dict[str, Any] = read_json(path) if path.is_file() else {"key": ""}
-    if audit["key"] != key:
-        audit = {"key": key, **check_data(data, reporter=run.reporter).as_dict()}
+    if path.is_file() and (kept := read_json(path))["key"] == key:
+        return dict(kept)
+    audit = {"key": key, **check_data(data, reporter=run.reporter).as_dict()}
     for finding in audit["findings"]:
         if finding["severity"] != "note":
             run.reporter.note(f"  {finding['severity']} in the data: {finding['text']}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from genolm.config import build_settings, find_recipe, read_recipe
@@ -10,12 +11,13 @@ from genolm.corpus.settings import CorpusSettings
 from genolm.embeddings.word2vec import Word2VecSettings
 from genolm.errors import SettingsError
 from genolm.progress import Reporter
-from genolm.tokenization.scheme import KmerScheme
+from genolm.tokenization.tokens import BpeTokens, Tokens, find_tokens, require_kmers
 from genolm.training.adaptation import AdaptSettings
 from genolm.training.causal_lm import PretrainCausalSettings
 from genolm.training.classifier import FinetuneSettings
 from genolm.training.hardware.ranks import Ranks, get_ranks
 from genolm.training.masked_lm import PretrainMaskedSettings
+from genolm.training.masking.bpe import check_bpe_masking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +25,11 @@ class Recipe:
     """Everything that decides a pipeline's result."""
 
     genomes: tuple[str, ...]  # FASTA files, or builtin: names
-    tokenizer: str  # scheme, such as kmer_k3_s1
+    tokenizer: str  # scheme, such as kmer_k3_s1, or folder of a trained tokenizer
     data: str = ""  # labeled sequences: a file, or a builtin: name; none is needed to pretrain a masked LM
     seed: int = 0
+    backward: bool = False  # also train networks that read backward, and average both directions
+    learning_curve: tuple[float, ...] = ()  # shares of the train split on which the classifiers learn again
     columns: ColumnNames = field(default_factory=ColumnNames)
     corpus: CorpusSettings = field(default_factory=CorpusSettings)
     word2vec: Word2VecSettings | None = None  # train vectors on the corpus, and try them as a start
@@ -40,7 +44,29 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check what the parts cannot check for themselves."""
-        KmerScheme.parse(self.tokenizer)
+        tokens = find_tokens(self.tokenizer)
+        if isinstance(tokens, BpeTokens) and self.masked is not None:
+            check_bpe_masking(self.masked.mask, tokens.name)
+        if self.masked is None or self.word2vec is not None or self.embeddings:
+            require_kmers(tokens, what="word2vec" if self.masked else "a recipe without masked:")
+        if self.masked is not None and (self.backward or self.learning_curve):
+            raise SettingsError(
+                found=f"{'backward' if self.backward else 'learning_curve'} with a masked language model",
+                expected="it in recipes of causal language models, which ULMFiT has",
+                remedy="leave it out, or leave masked: out",
+            )
+        if self.backward and self.pretrain.model.direction != "forward":
+            raise SettingsError(
+                found="backward: true and networks of the direction backward",
+                expected="networks of the direction forward, to which backward ones are added",
+                remedy="leave one of them out",
+            )
+        if any(not 0 < share <= 1 for share in self.learning_curve):
+            raise SettingsError(
+                found=f"learning_curve {list(self.learning_curve)}",
+                expected="shares of the train split above 0 and up to 1, such as [0.1, 0.3, 1.0]",
+                remedy="correct the recipe",
+            )
         if self.masked is None and self.scratch.model != self.pretrain.model:
             raise SettingsError(
                 found="scratch.model and pretrain.model that differ",
@@ -59,10 +85,10 @@ class RecipeRun:
     reporter: Reporter
     ranks: Ranks  # what is no training is the main process's work, and the others wait
 
-    @property
-    def scheme(self) -> KmerScheme:
-        """Return the recipe's way to cut sequences."""
-        return KmerScheme.parse(self.recipe.tokenizer)
+    @cached_property
+    def scheme(self) -> Tokens:
+        """Return the recipe's way to cut sequences; a file is read once."""
+        return find_tokens(self.recipe.tokenizer)
 
     @property
     def corpus(self) -> Path:

@@ -27,6 +27,7 @@ from genolm.pipeline.stages import (
     train_masked_lm,
 )
 from genolm.tokenization.tokenizer_json import load_scheme
+from genolm.tokenization.tokens import load_tokens, require_kmers
 
 
 class StageResult(NamedTuple):
@@ -44,6 +45,7 @@ def run_pretraining(run: RecipeRun, *, corpus: Path | None = None, output: Path 
         GenolmError: bad input, or a folder of another run.
     """
     _check_output(output, {"--corpus": corpus})
+    require_kmers(run.scheme, what="a causal language model")  # before anything is written
     if corpus is None:
         build_recipe_corpus(run, read_recipe_data(run))
     metrics = train_genome_lm(run, corpus=corpus, output=output)
@@ -120,13 +122,15 @@ def run_finetuning(
         pretrained = _require_language_model(run, start)
     if start == "untrained-lm":
         require_masked_settings(run)  # before anything is written
-    scheme = load_scheme(pretrained) if pretrained else run.scheme
+    elif pretrained is None:
+        require_kmers(run.scheme, what="a network from random weights")
+    scheme = load_tokens(pretrained) if pretrained else run.scheme
     settings = run.recipe.finetune if pretrained or start == "untrained-lm" else run.recipe.scratch
     has_classes = settings.task == "classification"  # other labels are checked against the task later
     if data is None:
-        labeled = read_recipe_data(run, min_length_bp=scheme.k, has_classes=has_classes)
+        labeled = read_recipe_data(run, min_length_bp=scheme.min_length_bp, has_classes=has_classes)
     else:
-        labeled = read_other_data(run, data, min_length_bp=scheme.k, has_classes=has_classes)
+        labeled = read_other_data(run, data, min_length_bp=scheme.min_length_bp, has_classes=has_classes)
     if output is None or start == "untrained-lm":
         claim_run_folder(run, labeled if data is None else read_recipe_data(run))
     if start == "untrained-lm":

@@ -18,6 +18,7 @@ from genolm.pipeline.controls import (
     score_two_sided,
 )
 from genolm.pipeline.recipe import Recipe, RecipeRun
+from genolm.tokenization.tokens import identify_tokens, require_kmers
 from genolm.training.adaptation import adapt
 from genolm.training.causal_lm import pretrain_causal
 from genolm.training.classifier import finetune
@@ -54,7 +55,7 @@ def train_genome_lm(
     return pretrain_causal(
         corpus or run.corpus,
         output or run.genome_lm,
-        scheme=run.scheme,
+        scheme=require_kmers(run.scheme, what="a causal language model"),
         settings=run.recipe.pretrain,
         seed=run.recipe.seed,
         reporter=run.reporter,
@@ -96,7 +97,7 @@ def save_untrained_lm(run: RecipeRun) -> Path:
     settings, seed = require_masked_settings(run).model, run.recipe.seed
     identity = {"model": asdict(settings), "tokenizer": run.scheme.name, "seed": seed}
     with open_run_folder(
-        run.untrained_lm, command="random weights", settings=identity, inputs={}
+        run.untrained_lm, command="random weights", settings=identity, inputs=identify_tokens(run.scheme)
     ) as finished:
         if not finished:
             model = build_masked_lm(run.scheme, settings, seed=seed)
@@ -147,7 +148,7 @@ def train_classifier(
     matrix = None
     if vectors is not None:
         size = None if pretrained else settings.model.embedding_size
-        matrix = build_embedding_matrix(vectors, run.scheme, size=size)
+        matrix = build_embedding_matrix(vectors, require_kmers(run.scheme, what="word2vec"), size=size)
     return finetune(
         data,
         output,
@@ -171,7 +172,7 @@ def prepare_vectors(run: RecipeRun) -> KmerVectors | None:
         lambda: train_word2vec(
             run.corpus,
             run.vectors,
-            scheme=run.scheme,
+            scheme=require_kmers(run.scheme, what="word2vec"),
             settings=settings,
             seed=run.recipe.seed,
             reporter=run.reporter,

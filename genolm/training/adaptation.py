@@ -105,7 +105,8 @@ def _train(
     seed: int,
     reporter: Reporter,
 ) -> dict[str, Any]:
-    batches = SequenceBatches(train, batch_size=settings.batch_size, seed=seed)
+    direction = model.config.direction
+    batches = SequenceBatches(train, batch_size=settings.batch_size, seed=seed, direction=direction)
     before = describe_lm_score(model, held_out, scheme)
 
     def evaluate(current: PreTrainedModel) -> dict[str, float]:

@@ -85,6 +85,7 @@ def pretrain_causal(
         settings=settings.stream,
         seed=seed,
         locate=lambda positions: locate_bases(corpus, "train", positions),
+        direction=settings.model.direction,
     )
     with open_run_folder(
         output,

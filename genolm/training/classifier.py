@@ -18,9 +18,11 @@ from genolm.errors import SettingsError
 from genolm.files import compute_fingerprint
 from genolm.models.initialization import load_embedding_matrix
 from genolm.models.scoring import Task, compute_probabilities
+from genolm.models.strands import averages_strands
 from genolm.models.token_scoring import compute_token_probabilities, spread_over_bases
 from genolm.progress import Reporter
-from genolm.tokenization.scheme import KmerScheme
+from genolm.tokenization.tokens import BpeTokens, Tokens, identify_tokens, require_kmers
+from genolm.training.finetuning.augmentation import build_augmentation
 from genolm.training.finetuning.data import (
     Examples,
     Unit,
@@ -47,6 +49,8 @@ from genolm.training.schedules import PhasedSchedule
 
 __all__ = ["FinetuneSettings", "LoraSettings", "finetune"]
 
+COUNTED_SEQUENCES = 1_000  # by which the bases of a BPE token are told
+
 
 def finetune(
     data: LabeledData,
@@ -54,7 +58,7 @@ def finetune(
     *,
     settings: FinetuneSettings,
     pretrained: Path | None = None,
-    scheme: KmerScheme | None = None,
+    scheme: Tokens | None = None,
     embeddings: npt.NDArray[np.float32] | None = None,
     seed: int = 0,
     reporter: Reporter | None = None,
@@ -102,8 +106,12 @@ def finetune(
         )
     targets = build_targets(data, settings.task)
     check_targets(data, targets, settings.task)
-    inputs = _identify_inputs(data, pretrained, embeddings)
+    if settings.task == "token_classification":
+        require_kmers(scheme, what="labels of bases")
+    inputs = {**_identify_inputs(data, pretrained, embeddings), **identify_tokens(scheme)}
     config = build_config(scheme, settings, targets.names, pretrained=pretrained)
+    if averages_strands(config) != settings.average_strands:
+        config.average_strands = settings.average_strands  # read again where the model predicts
     examples = {
         split: encode_split(data, targets, split, scheme=scheme, model_config=config) for split in SPLITS
     }
@@ -170,7 +178,7 @@ def _build_job(
     group_factor: float,
     seed: int,
     title: str,
-    scheme: KmerScheme,
+    scheme: Tokens,
 ) -> TrainingJob:
     train, validation = (unit.normalize(examples[split]) for split in ("train", "validation"))
     batches = build_batches(
@@ -180,6 +188,7 @@ def _build_job(
         model_config=model_config,
         batch_size=settings.batch_size,
         seed=seed,
+        augmentation=build_augmentation(train.sequences, scheme, settings=settings, seed=seed),
     )
 
     def evaluate(current: PreTrainedModel) -> dict[str, float]:
@@ -202,11 +211,19 @@ def _build_job(
         larger_is_better=settings.monitor not in SMALLER_IS_BETTER,
         eval_every_steps=batches.steps_per_epoch,
         patience=settings.patience,
-        bases_per_token=scheme.stride,
+        bases_per_token=_find_bases_per_token(train, scheme),
     )
 
 
-def _compute_outputs(model: PreTrainedModel, examples: Examples, task: Task, *, scheme: KmerScheme) -> Any:
+def _find_bases_per_token(examples: Examples, scheme: Tokens) -> float:
+    """Return the bases that a token adds; of BPE on average, over the first sequences."""
+    if not isinstance(scheme, BpeTokens):
+        return scheme.stride
+    ids = np.concatenate(examples.token_ids[:COUNTED_SEQUENCES])
+    return float(scheme.token_bp[ids].sum() / ids.size)
+
+
+def _compute_outputs(model: PreTrainedModel, examples: Examples, task: Task, *, scheme: Tokens) -> Any:
     """Return what a network says of all sequences on every process, each of which computes its share.
 
     The last one fills up the shares, since sharded parameters want every process to call as often.
@@ -214,6 +231,10 @@ def _compute_outputs(model: PreTrainedModel, examples: Examples, task: Task, *, 
     Returns:
         float32 [n, outputs]; of labels for bases a list, [bases, classes] for each sequence.
     """
+    if examples.other_strand:
+        strands = [examples.token_ids, examples.other_strand]
+        parts = [examples._replace(token_ids=ids, other_strand=[]) for ids in strands]
+        return np.mean([_compute_outputs(model, part, task, scheme=scheme) for part in parts], axis=0)
     ranks, token_ids = get_ranks(), examples.token_ids
     own = list(token_ids[ranks.split_rows(len(token_ids))])
     filled = own + [token_ids[-1]] * (math.ceil(len(token_ids) / ranks.count) - len(own))
@@ -223,7 +244,8 @@ def _compute_outputs(model: PreTrainedModel, examples: Examples, task: Task, *, 
     own_rows = np.concatenate(rows) if rows else np.empty((0, int(model.config.num_labels or 0)), np.float32)
     token_rows = split_rows(ranks.gather_rows(own_rows), token_ids)
     lengths_bp = [len(labels) for labels in examples.values]
-    return spread_over_bases(token_rows, lengths_bp=lengths_bp, scheme=scheme)
+    kmers = require_kmers(scheme, what="labels of bases")
+    return spread_over_bases(token_rows, lengths_bp=lengths_bp, scheme=kmers)
 
 
 def _name_start(pretrained: Path | None, embeddings: npt.NDArray[np.float32] | None) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -51,12 +51,14 @@ def compute_lm_score(
     ranks = ranks or get_ranks()
     token_ids = _take_share(token_ids, ranks)
     nats, tokens = 0.0, 0.0
+    config: Any = model.config
     device = next(model.parameters()).device
     for start in range(0, len(token_ids), batch_size):
         batch = pad_batch(token_ids[start : start + batch_size])
         input_ids = torch.from_numpy(batch.input_ids).to(device)
         with torch.no_grad():
-            output = model(input_ids, labels=label_next_kmers(input_ids))
+            labels = label_next_kmers(input_ids, direction=config.direction)
+            output = model(input_ids, labels=labels)
         nats += output.loss.item() * output.num_scored.item()
         tokens += output.num_scored.item()
     nats, tokens = ranks.sum([nats, tokens])

@@ -3,6 +3,8 @@
 The stretches of a corpus are cut into documents; an epoch visits every document once on each strand, in an
 order drawn anew. Documents follow one another as `[CLS] k-mers [SEP]`, and the stream is laid out in parallel
 lanes (the rows of a batch), along which the hidden state is carried. No token crosses a document's edge.
+For a model that reads backward every document stands in the stream as `[SEP] k-mers [CLS]`, the last k-mer
+first.
 
 Any batch is computed from its step number alone: tokens are gathered from the base codes when needed.
 """
@@ -18,6 +20,7 @@ import torch
 
 from genolm.alphabet import COMPLEMENT_OF_CODE, UNKNOWN_CODE
 from genolm.errors import DataError, SettingsError
+from genolm.models.settings import Direction
 from genolm.tokenization.scheme import CLS_ID, NUM_SPECIAL_TOKENS, SEP_ID, UNK_ID, KmerScheme
 from genolm.training.chance import build_generator
 from genolm.training.micro_batches import StepInput
@@ -67,6 +70,7 @@ class TokenStream:
         settings: TokenStreamSettings,
         seed: int,
         locate: Callable[[Sequence[int]], list[str]] | None = None,
+        direction: Direction = "forward",
     ) -> None:
         """Lay out a corpus.
 
@@ -77,11 +81,13 @@ class TokenStream:
             settings: the layout.
             seed: of the order, the reading phase and the step lengths.
             locate: says where in their genomes positions of `codes` lie, for messages.
+            direction: in which the model reads.
 
         Raises:
             DataError: the corpus is too short to fill the lanes.
         """
         self.codes, self.scheme, self.settings, self.seed = codes, scheme, settings, seed
+        self.is_backward = direction == "backward"
         self.locate_positions = locate or (lambda positions: [f"base {position}" for position in positions])
         self.document_starts, self.document_lengths = cut_documents(
             row_starts, settings.document_bp, scheme.k
@@ -107,8 +113,11 @@ class TokenStream:
         return self.settings.lanes
 
     def build_input(self, step: int, rows: slice) -> StepInput:
-        """Return the input of some lanes at a step: `shift_labels[b, t]` follows `input_ids[b, t]`, and is
-        -100 where no new base does; both are int64 [lanes, tokens]."""
+        """Return the input of some lanes at a step, both int64 [lanes, tokens].
+
+        `shift_labels[b, t]` is read after `input_ids[b, t]`, and is -100 where that is no new base. The
+        tokens stand in the order of the genome, as models take them: one that reads backward turns them.
+        """
         epoch_number, step_in_epoch = self.locate(step)
         epoch = self._epoch(epoch_number)
         first, last = epoch.step_edges[step_in_epoch : step_in_epoch + 2]
@@ -118,9 +127,12 @@ class TokenStream:
             ids[:, 1:],
             IGNORED_LABEL,
         )
+        read_ids = ids[:, :-1]
+        if self.is_backward:
+            read_ids, labels = np.flip(read_ids, axis=1), np.flip(labels, axis=1)
         inputs = {
-            "input_ids": torch.from_numpy(ids[:, :-1].copy()),
-            "shift_labels": torch.from_numpy(labels),
+            "input_ids": torch.from_numpy(read_ids.copy()),
+            "shift_labels": torch.from_numpy(labels.copy()),
         }
         weight = int((labels != IGNORED_LABEL).sum())
         return StepInput(inputs, labels.size, weight, keeps_carry=step_in_epoch > 0)
@@ -182,6 +194,8 @@ class TokenStream:
         document = np.searchsorted(epoch.token_ends, stream_positions, side="right")
         num_kmers = (epoch.lengths_bp - k) // stride + 1
         token = stream_positions - (epoch.token_ends - num_kmers - 2)[document] - 1
+        if self.is_backward:
+            token = num_kmers[document] - 1 - token
         is_cls, is_sep = token < 0, token == num_kmers[document]
         offset_bp = np.where(is_cls | is_sep, 0, token)[..., None] * stride + np.arange(k)
         length_bp, reverse = epoch.lengths_bp[document][..., None], epoch.reverse[document][..., None]

@@ -42,7 +42,8 @@ def refuse(place, monkeypatch, capsys):
             main()
         out, err = capsys.readouterr()
         assert out == ""
-        assert re.fullmatch(r"error: found [^\n]+; expected [^\n]+; [^\n]+\n", err)
+        error = re.sub(r"  [^\n]* in the data: [^\n]*\n|  data check: done in [^\n]*\n", "", err)
+        assert re.fullmatch(r"error: found [^\n]+; expected [^\n]+; [^\n]+\n", error)
         assert re.search(message, err)
         after = {path for path in place.rglob("*") if path.is_file()}
         assert {str(path.relative_to(place)) for path in after - before} <= may_leave

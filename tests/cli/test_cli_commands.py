@@ -73,9 +73,10 @@ def run_cli(*words: object) -> Outcome:
 
 
 def check_refused(outcome: Outcome, code: int, message: str) -> None:
-    """One line that says found, expected, remedy; nothing on the output stream."""
+    """One line that says found, expected, remedy, after what the audit of the data says, if anything does."""
     assert (outcome.code, outcome.out) == (code, "")
-    assert re.fullmatch(r"error: found [^\n]+; expected [^\n]+; [^\n]+\n", outcome.err)
+    error = re.sub(r"  [^\n]* in the data: [^\n]*\n|  data check: done in [^\n]*\n", "", outcome.err)
+    assert re.fullmatch(r"error: found [^\n]+; expected [^\n]+; [^\n]+\n", error)
     assert re.search(message, outcome.err)
 
 
@@ -187,7 +188,7 @@ def test_a_stage_prints_its_metrics_and_writes_a_model_folder(space, stage):
     assert rest.splitlines()[0] == str(space.folder / stage)
     is_classifier = "test" in metrics and "mcc" in metrics["test"]
     assert ("control: k-mers + positions" in rest) == is_classifier, "controls stand beside a classifier"
-    extra = {"controls.json"} if is_classifier else set()
+    extra = {"controls.json", "data_audit.json"} if is_classifier else set()
     assert list_names(space.folder / stage) == MODEL_FILES | extra
 
 
@@ -509,7 +510,8 @@ def test_what_ctrl_c_leaves_is_said(space, tmp_path, monkeypatch):
 
     monkeypatch.setattr("genolm.training.classifier.run_training", press_ctrl_c)
     outcome = run_cli("finetune", "--data", space.folder / "labels.csv", "--output", tmp_path / "new", *TINY)
-    assert outcome == (130, "", "stopped; the same command goes on from the last checkpoint\n")
+    assert (outcome.code, outcome.out) == (130, "")
+    assert outcome.err.endswith("\nstopped; the same command goes on from the last checkpoint\n")
 
 
 def test_a_random_split_is_told(space, tmp_path):

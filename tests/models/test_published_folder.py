@@ -55,7 +55,8 @@ def saved(tmp_path_factory):
     torch.manual_seed(0)
     lm = AwdLstmForCausalLM(build_config()).eval()
     names = {0: "promoter", 1: "other"}
-    classifier = AwdLstmForSequenceClassification(build_config(id2label=names)).eval()
+    reading = {"direction": "backward", "max_bptt_tokens": 3, "bptt_tokens": 2, "classifier_norm": "batch"}
+    classifier = AwdLstmForSequenceClassification(build_config(id2label=names, **reading)).eval()
     with torch.no_grad():
         lm.decoder.bias.uniform_(-1, 1)
     lm.save_pretrained(folder / "lm")

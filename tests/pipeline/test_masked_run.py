@@ -53,6 +53,7 @@ def test_a_recipe_with_a_masked_language_model_runs_to_a_report(run_cli, masked_
     assert whole.code == 0, whole.err
     titles = re.findall(r"^  (.+): done in ", whole.err, re.MULTILINE)
     assert titles == [
+        "data check",
         "Markov models",
         "counts of both sides",
         "controls",
@@ -108,7 +109,7 @@ def test_the_untrained_model_alone_is_what_the_pretraining_begins_with(run_cli, 
     outcome = run_cli(*words, "masked.model.architecture=modernbert")
     assert outcome.code == 0, outcome.err
     titles = re.findall(r"^  (.+): done in ", outcome.err, re.MULTILINE)
-    assert titles == ["classifier on untrained-lm", "controls"]
+    assert titles == ["data check", "classifier on untrained-lm", "controls"]
     folder = tmp_path / "runs" / "masked"
     model = AutoModelForMaskedLM.from_pretrained(folder / "untrained-lm")
     settings = BertSettings(architecture="modernbert", size="debug", max_tokens=64)

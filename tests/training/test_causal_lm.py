@@ -376,3 +376,24 @@ def test_adapting_needs_a_sequence_to_train_on(pretrained, tmp_path):
 def test_adapt_settings_out_of_range_are_refused(wrong):
     with pytest.raises(SettingsError, match=f"{next(iter(wrong))} {next(iter(wrong.values()))}"):
         AdaptSettings(**wrong)
+
+
+def test_a_backward_language_model_learns_the_chain_from_its_end(corpus, chain, tmp_path):
+    """A chain has the same bits per base read either way; stage 2 and its scores take the direction on."""
+    settings = replace(SETTINGS, model=replace(SETTINGS.model, direction="backward"))
+    metrics = pretrain_causal(corpus, tmp_path / "lm", scheme=SCHEME, settings=settings)
+    for split in ("validation", "test"):
+        assert CHAIN_BITS - 0.02 < metrics[split]["bits_per_base"] < CHAIN_BITS + 0.12
+        windows = cut_windows(load_corpus_bases(corpus, split), window_bp=256, min_bp=4)
+        assert metrics[split]["bases"] == sum(len(window) - 3 for window in windows)
+    texts = [chain[start : start + 200] for start in range(0, 8_000, 200)]
+    adapted = adapt(
+        tmp_path / "lm",
+        tmp_path / "domain",
+        train_sequences=texts[:30],
+        validation_sequences=texts[30:],
+        settings=replace(ADAPT_SETTINGS, learning_rate=1e-3),
+    )
+    assert adapted["validation_before"]["bases"] == 10 * 197
+    assert adapted["validation"]["bits_per_base"] < CHAIN_BITS + 0.12
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "domain").config.direction == "backward"

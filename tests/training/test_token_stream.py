@@ -248,3 +248,50 @@ def test_a_corpus_that_cannot_fill_the_lanes_is_refused(text):
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(SettingsError, match=f"{next(iter(wrong))} {next(iter(wrong.values()))}"):
         TokenStreamSettings(**wrong)
+
+
+def build_directions(scheme: KmerScheme, **changes) -> list[TokenStream]:
+    settings = TokenStreamSettings(**{"lanes": 1, "bptt_tokens": 20, "document_bp": DOCUMENT_BP, **changes})
+    codes, row_starts = encode_bases("".join(make_rows())), np.cumsum((0, *ROW_LENGTHS))
+    return [
+        TokenStream(codes, row_starts, scheme=scheme, settings=settings, seed=0, direction=direction)
+        for direction in ("forward", "backward")
+    ]
+
+
+def cut_behind(ids: list[int], last: int) -> list[list[int]]:
+    """Cut a stream behind each `last` token; a rest is left out."""
+    ends = [index + 1 for index, token in enumerate(ids) if token == last]
+    return [ids[start:end] for start, end in pairwise([0, *ends])]
+
+
+@every_scheme
+def test_a_backward_stream_has_the_same_documents_each_turned_around(scheme):
+    """The steps come as the model takes them, in the order of the genome, so they are turned back first."""
+    forward, backward = build_directions(scheme)
+    tokens = {"forward": [], "backward": []}
+    for stream, read in ((forward, tokens["forward"]), (backward, tokens["backward"])):
+        for step in range(len(stream._epoch(0).step_edges) - 1):
+            ids = build_whole(stream, step).inputs["input_ids"][0]
+            read.extend((ids.flip(0) if stream is backward else ids).tolist())
+    expected = cut_behind(tokens["forward"], SEP_ID)
+    found = cut_behind(tokens["backward"], CLS_ID)
+    assert len(expected) > 10
+    assert all(document[0] == CLS_ID for document in expected)
+    assert [document[::-1] for document in found] == expected
+
+
+def test_labels_of_a_backward_stream_stand_before_their_tokens():
+    _, backward = build_directions(STRIDE_1, lanes=3)
+    read, labels = [], []
+    for step in range(len(backward._epoch(0).step_edges) - 1):
+        inputs = build_whole(backward, step).inputs
+        read.append(inputs["input_ids"].flip(1))
+        labels.append(inputs["shift_labels"].flip(1))
+    read, labels = torch.cat(read, dim=1), torch.cat(labels, dim=1)
+    is_scored = labels[:, :-1] != IGNORED_LABEL
+    assert torch.equal(labels[:, :-1][is_scored], read[:, 1:][is_scored])
+    both = (read[:, :-1] >= NUM_SPECIAL_TOKENS) & (read[:, 1:] >= NUM_SPECIAL_TOKENS)
+    assert torch.equal(is_scored, both)
+    overlap = (read[:, :-1] - NUM_SPECIAL_TOKENS) // 4 == (read[:, 1:] - NUM_SPECIAL_TOKENS) % 16
+    assert overlap[is_scored].all(), "the k-mer read next ends in what this one begins with"

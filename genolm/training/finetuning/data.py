@@ -10,8 +10,10 @@ import numpy.typing as npt
 from genolm.corpus.labeled import LabeledData
 from genolm.errors import DataError
 from genolm.models.scoring import Task, check_lengths, cut_long_inputs, find_max_tokens
+from genolm.models.strands import averages_strands, turn_sequences
 from genolm.tokenization.encoder import TokenIds, encode_sequences
-from genolm.tokenization.scheme import KmerScheme
+from genolm.tokenization.tokens import Tokens, require_kmers
+from genolm.training.finetuning.augmentation import Augmentation
 from genolm.training.finetuning.token_labels import build_base_targets, build_token_batches
 from genolm.training.sequence_batches import SequenceBatches
 
@@ -36,6 +38,10 @@ class Examples(NamedTuple):
     values: npt.NDArray[Any]
     """as in Targets"""
     ids: tuple[str, ...]
+    sequences: list[str] = []  # noqa: RUF012  never changed
+    """upper-case DNA"""
+    other_strand: list[TokenIds] = []  # noqa: RUF012
+    """of the reverse complements, where the model predicts by both strands"""
 
 
 class Unit(NamedTuple):
@@ -134,7 +140,7 @@ def check_targets(data: LabeledData, targets: Targets, task: Task) -> None:
 
 
 def encode_split(
-    data: LabeledData, targets: Targets, split: str, *, scheme: KmerScheme, model_config: Any
+    data: LabeledData, targets: Targets, split: str, *, scheme: Tokens, model_config: Any
 ) -> Examples:
     """Encode the sequences of a split; there may be none.
 
@@ -142,9 +148,12 @@ def encode_split(
         DataError: a sequence is longer than the model.
     """
     part = data.select(split)
-    token_ids = encode_sequences(part.sequences, scheme)
-    check_lengths(model_config, token_ids, scheme=scheme, names=part.ids)
-    return Examples(token_ids, targets.values[_find_rows(data, split)], part.ids)
+    turned = turn_sequences(part.sequences) if averages_strands(model_config) else []
+    token_ids, other_ids = encode_sequences(part.sequences, scheme), encode_sequences(turned, scheme)
+    # In BPE the strands of a sequence differ in their number of tokens.
+    check_lengths(model_config, [*token_ids, *other_ids], scheme=scheme, names=part.ids * 2)
+    values = targets.values[_find_rows(data, split)]
+    return Examples(token_ids, values, part.ids, part.sequences, other_ids)
 
 
 def find_unit(examples: Examples) -> Unit:
@@ -153,9 +162,18 @@ def find_unit(examples: Examples) -> Unit:
 
 
 def build_batches(
-    examples: Examples, *, task: Task, scheme: KmerScheme, model_config: Any, batch_size: int, seed: int
+    examples: Examples,
+    *,
+    task: Task,
+    scheme: Tokens,
+    model_config: Any,
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation | None = None,
 ) -> SequenceBatches:
     """Return shuffled batches; each window of a long sequence is an example with the sequence's label.
+
+    An augmentation says how each epoch reads the sequences, none of which may be a window then.
 
     Raises:
         DataError: the labels are of bases, none of which a token speaks for.
@@ -167,7 +185,7 @@ def build_batches(
             examples.values.tolist(),
             ids=examples.ids,
             max_tokens=max_tokens,
-            scheme=scheme,
+            scheme=require_kmers(scheme, what="labels of bases"),
             batch_size=batch_size,
             seed=seed,
         )
@@ -178,6 +196,7 @@ def build_batches(
         seed=seed,
         labels=examples.values[windows.owners],
         names=[examples.ids[owner] for owner in windows.owners],
+        read=None if augmentation is None else augmentation.read,
     )
 
 

@@ -101,14 +101,17 @@ def build_config(
     changes: dict[str, Any] = {
         **settings.dropout.build_config(),
         "classifier_dropout": settings.classifier_dropout,
+        "max_bptt_tokens": settings.max_bptt_tokens,
+        **settings.head.build_config(),
         **outputs,
     }
     if pretrained:
         return AwdLstmConfig.from_pretrained(pretrained, **changes)
+    kmers = require_kmers(scheme, what="an AWD-LSTM from random weights")
     return AwdLstmConfig(
-        vocab_size=scheme.vocab_size,
-        kmer_k=scheme.k,
-        kmer_stride=scheme.stride,
+        vocab_size=kmers.vocab_size,
+        kmer_k=kmers.k,
+        kmer_stride=kmers.stride,
         **asdict(settings.model),
         **changes,
     )

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from genolm.errors import SettingsError
 from genolm.models.scoring import LongInputs, Task
 from genolm.models.sequence_nets import SequenceNetSettings
-from genolm.models.settings import AwdLstmSettings, DropoutSettings
+from genolm.models.settings import AwdLstmSettings, DropoutSettings, HeadSettings
 from genolm.training.job import LoopSettings
 from genolm.training.schedules import PhaseSettings, ScheduleName
 
@@ -64,6 +64,11 @@ class FinetuneSettings:
     monitor: str = "auroc"  # what chooses the epoch, on validation: see MONITORS
     patience: int = 0  # epochs without a gain on validation before it stops; 0 means never
     classifier_dropout: float = 0.2  # before the head
+    strand_augmentation: bool = False  # read a training sequence as its reverse complement half of the times
+    phase_augmentation: bool = False  # stride > 1: begin 0 to stride - 1 bases into a training sequence
+    average_strands: bool = False  # predict by the mean over both strands, here and wherever genolm predicts
+    max_bptt_tokens: int = 1_400  # AWD-LSTM: the gradient goes through so many tokens, those read last
+    head: HeadSettings = field(default_factory=HeadSettings)  # of an AWD-LSTM
     freeze_embeddings: bool = False  # given embeddings stay as they are; they learn otherwise
     dropout: DropoutSettings = field(default_factory=DropoutSettings)  # AWD-LSTM; a BERT keeps its own
     model: AwdLstmSettings = field(default_factory=AwdLstmSettings)  # of a classifier from random weights
@@ -85,6 +90,7 @@ class FinetuneSettings:
                     remedy="correct the finetune settings",
                 )
         _check_pooling(self.pooling, self.task)
+        self._check_strands()
         monitors = MONITORS[self.task]
         if not self.phases or self.batch_size < 1 or self.monitor not in monitors:
             raise SettingsError(
@@ -98,6 +104,29 @@ class FinetuneSettings:
                 found=f"warmup_steps {self.warmup_steps} with the schedule {self.schedule}",
                 expected="0 or more, and 0 with any schedule but linear, since the others have their own",
                 remedy="set schedule=linear, or leave warmup_steps out",
+            )
+
+    def _check_strands(self) -> None:
+        """Refuse what needs whole sequences that have a label each."""
+        names = ("strand_augmentation", "phase_augmentation", "average_strands")
+        asked = [name for name in names if getattr(self, name)]
+        if asked and self.task == "token_classification":
+            raise SettingsError(
+                found=f"{asked[0]} with the task token_classification",
+                expected="a task with labels of whole sequences",
+                remedy=f"leave {asked[0]} out",
+            )
+        if asked and asked[0] != "average_strands" and self.long_inputs == "windows":
+            raise SettingsError(
+                found=f"{asked[0]} with long_inputs windows",
+                expected="sequences that the model reads whole",
+                remedy=f"leave {asked[0]} out, or shorten the sequences",
+            )
+        if self.max_bptt_tokens < 1:
+            raise SettingsError(
+                found=f"max_bptt_tokens {self.max_bptt_tokens}",
+                expected="at least 1",
+                remedy="correct the finetune settings",
             )
 
 

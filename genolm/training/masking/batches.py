@@ -14,7 +14,7 @@ import torch
 from genolm.alphabet import COMPLEMENT_OF_CODE, UNKNOWN_CODE, Codes
 from genolm.corpus.bases import CorpusBases
 from genolm.corpus.window_epochs import EpochWindows, WindowSettings
-from genolm.corpus.windows import Positions, gather_soft_mask, gather_windows, normalize_weights
+from genolm.corpus.windows import Positions, Windows, gather_soft_mask, gather_windows, normalize_weights
 from genolm.tokenization.tokens import BpeTokens, Tokens
 from genolm.training.chance import mix_seed
 from genolm.training.masking.bpe import mask_bpe_windows, mask_longest_bpe_window
@@ -24,7 +24,9 @@ from genolm.training.masking.windows import MaskedBatch, mask_windows
 from genolm.training.micro_batches import StepInput
 from genolm.training.token_stream import IGNORED_LABEL
 
+BUCKET_ROWS = 32  # windows of like length that stand side by side, for micro-batches of so many or fewer
 _STRANDS = 1  # a stream of chance beside that of the masks
+_GOLDEN_RATIO = 0.6180339887498949
 
 
 class MaskedRows(NamedTuple):
@@ -86,9 +88,7 @@ class MaskedBatches:
 
     def mask_rows(self, step: int, rows: slice) -> MaskedRows:
         """Return some windows of a step, with what is hidden of them."""
-        epoch, first = self._find(step)
-        numbers = np.arange(first + rows.start, first + rows.stop)
-        windows = self._epoch(epoch).locate(first + rows.start, first + rows.stop)
+        epoch, numbers, windows = self._locate(step, rows)
         codes = gather_windows(self.bases.codes, windows)
         soft_masked = None
         if self.mask.soft_masked_weight != 1.0:
@@ -146,9 +146,20 @@ class MaskedBatches:
 
     def name_rows(self, step: int, rows: slice) -> list[str]:
         """Return where in its genome each window begins."""
+        return self.locate_positions(self._locate(step, rows)[2].starts.tolist())
+
+    def _locate(self, step: int, rows: slice) -> tuple[int, Positions, Windows]:
+        """Return the epoch, and of some windows of a step their numbers in it and their places.
+
+        Windows of many lengths are in the order of `order_by_length`, which leaves little padding.
+        """
         epoch, first = self._find(step)
-        windows = self._epoch(epoch).locate(first + rows.start, first + rows.stop)
-        return self.locate_positions(windows.starts.tolist())
+        if self.windows.kind != "dnabert":
+            numbers = np.arange(first + rows.start, first + rows.stop)
+            return epoch, numbers, self._epoch(epoch).locate(first + rows.start, first + rows.stop)
+        windows = self._epoch(epoch).locate(first, first + self.count_rows(step))
+        chosen = order_by_length(windows.lengths)[rows]
+        return epoch, first + chosen, Windows(*(values[chosen] for values in windows))
 
     def _build_epoch(self, epoch: int) -> EpochWindows:
         return EpochWindows(
@@ -165,6 +176,22 @@ class MaskedBatches:
             step -= num_steps
             epoch += 1
         return epoch, step * self.batch_size
+
+
+def order_by_length(lengths: Positions) -> Positions:
+    """Return an order of windows in which every 32 are of like length, int64 [windows].
+
+    These buckets follow one another by the golden ratio, so that the rows of a process, which are consecutive
+    ones, have short and long windows in equal shares. What does not fill a bucket comes last.
+
+    >>> order_by_length(np.arange(128))[::32].tolist()
+    [0, 64, 32, 96]
+    """
+    order = np.argsort(lengths, kind="stable")
+    buckets = np.arange(len(order)) // BUCKET_ROWS
+    places = buckets * _GOLDEN_RATIO % 1
+    places[buckets == len(order) // BUCKET_ROWS] = 1
+    return order[np.argsort(places, kind="stable")]
 
 
 def reverse_rows(

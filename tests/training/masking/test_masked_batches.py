@@ -8,7 +8,7 @@ from genolm.corpus.bases import CorpusBases
 from genolm.corpus.window_epochs import WindowSettings
 from genolm.tokenization.encoder import encode_sequence
 from genolm.tokenization.scheme import KmerScheme
-from genolm.training.masking.batches import MaskedBatches, reverse_rows
+from genolm.training.masking.batches import MaskedBatches, order_by_length, reverse_rows
 from genolm.training.masking.windows import MaskSettings
 from genolm.training.micro_batches import StepInput
 
@@ -117,6 +117,33 @@ def test_padding_is_masked():
     assert torch.equal(inputs["attention_mask"] == 0, inputs["input_ids"] == 0)
     assert (inputs["attention_mask"] == 0).any()
     assert (inputs["labels"][inputs["attention_mask"] == 0] == -100).all()
+
+
+def test_windows_of_like_length_stand_side_by_side_and_none_is_lost():
+    batches = build_batches(kind="dnabert", min_bp=5, batch_size=12)
+    windows = [batches._build_epoch(0).locate(number, number + 1) for number in range(12)]
+    names = [f"base {window.starts[0]}" for window in windows]
+    assert sorted(batches.name_rows(0, slice(0, 12))) == sorted(names)
+    lengths = [int(batches.mask_rows(0, slice(row, row + 1)).lengths[0]) for row in range(12)]
+    assert lengths == sorted(int(window.lengths[0]) for window in windows), "12 rows are one bucket"
+
+
+@pytest.mark.parametrize("num_rows", [31, 64, 500])
+def test_buckets_have_like_lengths_and_any_share_of_them_the_same_work(num_rows):
+    lengths = np.random.default_rng(0).integers(5, 511, size=num_rows)
+    order = order_by_length(lengths)
+    assert sorted(order.tolist()) == list(range(num_rows))
+    ordered = lengths[order]
+    buckets = [ordered[start : start + 32] for start in range(0, num_rows, 32)]
+    for bucket in buckets:
+        others = np.setdiff1d(np.arange(num_rows), order[np.isin(ordered, bucket)])
+        inside = (lengths[others] > bucket.min()) & (lengths[others] < bucket.max())
+        assert not inside.any(), "no other window would fit in between"
+    if num_rows == 500:
+        halves = ordered[:256].mean(), ordered[256:].mean()
+        assert abs(halves[0] - halves[1]) < 0.2 * lengths.mean()
+        assert sum(bucket.max() * len(bucket) for bucket in buckets) < 1.1 * lengths.sum()
+        assert sum(part.max() * len(part) for part in np.split(lengths, 10)) > 1.8 * lengths.sum()
 
 
 def test_soft_masked_bases_count_less():
