@@ -19,8 +19,8 @@ def audit_run_data(
     """Look for leaks and shortcuts in the data and say what was found; `keep_audit` writes it down.
 
     It is made and told once for the same data and folder. A leak does not stop the run, for its user may have
-    no other data; it is said, and stands in the folder. Regressions, several labels a sequence and very large data are
-    not audited, which is said too.
+    no other data; it is said, and stands in the folder. Regressions, several labels a sequence and very large
+    data are not audited, which is said too.
 
     Returns:
         What the file is to hold; empty if there was no audit.
