@@ -84,8 +84,6 @@ def test_one_hot_bases_take_neither_kmers_nor_vectors(tmp_path):
     with pytest.raises(SettingsError, match=r"found the tokenizer kmer_k3_s1 with one-hot bases"):
         finetune(SMALL_DATA, tmp_path / "run", settings=NETWORK, scheme=KmerScheme(k=3, stride=1))
     vectors = np.ones((NUCLEOTIDE.vocab_size, 4), dtype=np.float32)
-    with pytest.raises(
-        SettingsError, match="found embeddings for one-hot bases"
-    ):
+    with pytest.raises(SettingsError, match="found embeddings for one-hot bases"):
         finetune(SMALL_DATA, tmp_path / "run", settings=NETWORK, scheme=NUCLEOTIDE, embeddings=vectors)
     assert not (tmp_path / "run").exists()

@@ -9,10 +9,10 @@ import numpy as np
 from genolm.corpus.audit.composition import ClassComposition, compute_composition
 from genolm.corpus.audit.duplicates import Duplicates, find_duplicates
 from genolm.corpus.audit.findings import Evidence, Finding, build_findings
-from genolm.corpus.audit.kmer_matrix import build_kmer_matrix
 from genolm.corpus.audit.near_duplicates import NearDuplicates, find_near_duplicates
 from genolm.corpus.audit.predictors import TrivialPredictors, try_trivial_predictors
 from genolm.corpus.audit.sharing import Sharing, compute_sharing
+from genolm.corpus.kmer_matrix import build_kmer_matrix
 from genolm.corpus.labeled import LabeledData
 from genolm.errors import DataError
 from genolm.progress import Reporter

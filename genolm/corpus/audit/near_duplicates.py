@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from genolm.corpus.audit.kmer_matrix import KmerMatrix, build_kmer_matrix, cap_columns
 from genolm.corpus.audit.sharing import Sharing, build_incidence, compute_sharing
+from genolm.corpus.kmer_matrix import KmerMatrix, build_kmer_matrix, cap_columns
 from genolm.corpus.labeled import LabeledData
 
 if TYPE_CHECKING:

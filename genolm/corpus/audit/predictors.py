@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from genolm.corpus.audit.kmer_matrix import build_kmer_matrix, cap_columns
+from genolm.corpus.kmer_matrix import build_kmer_matrix, cap_columns
 from genolm.corpus.labeled import SPLITS, LabeledData
 from genolm.kmer_profiles import compute_dense_profiles
 from genolm.metrics import compute_classification_metrics

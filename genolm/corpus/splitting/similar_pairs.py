@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from genolm.alphabet import encode_bases
+from genolm.corpus.kmer_matrix import build_kmer_matrix
 from genolm.errors import SettingsError
-from genolm.kmers import compute_canonical_kmers
 
 COMMON_RECORDS = 256
 """a k-mer in more records than that is common"""
@@ -95,22 +94,10 @@ def _find_distinct(sequences: Sequence[str]) -> tuple[Indices, Indices]:
 
 
 def _build_profiles(sequences: Sequence[str], *, k: int) -> _Profiles:
-    from scipy.sparse import csr_matrix
-
-    # The separator is an unknown base, so no k-mer crosses from one sequence to the next.
-    kmers, is_known = compute_canonical_kmers(encode_bases("N".join(sequences)), k=k)
-    begins = np.cumsum([0, *(len(text) + 1 for text in sequences)])
-    records = np.searchsorted(begins, np.flatnonzero(is_known), side="right") - 1
-    names, columns = np.unique(kmers[is_known], return_inverse=True)
-    cells = (np.ones(len(records), dtype=np.int32), (records, columns))
-    profiles = csr_matrix(cells, shape=(len(sequences), len(names)))  # a cell that comes twice is added up,
-    profiles.data[:] = 1  # but a k-mer that a record has twice counts once
-    num_records = np.bincount(profiles.indices, minlength=len(names))
-    is_rare = (num_records > 1) & (num_records <= COMMON_RECORDS)
+    matrix = build_kmer_matrix(sequences, k=k)
+    is_rare = np.bincount(matrix.shared.indices, minlength=matrix.shared.shape[1]) <= COMMON_RECORDS
     return _Profiles(
-        rare=profiles[:, is_rare],
-        common=profiles[:, num_records > COMMON_RECORDS],
-        sizes=np.diff(profiles.indptr).astype(np.int64),
+        rare=matrix.shared[:, is_rare], common=matrix.shared[:, ~is_rare], sizes=matrix.num_distinct
     )
 
 

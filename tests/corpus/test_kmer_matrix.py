@@ -3,7 +3,7 @@ import pytest
 from kmer_sets import flip, list_kmers
 from scipy.sparse import csr_matrix
 
-from genolm.corpus.audit.kmer_matrix import build_kmer_matrix, cap_columns
+from genolm.corpus.kmer_matrix import build_kmer_matrix, cap_columns
 from genolm.errors import SettingsError
 
 
