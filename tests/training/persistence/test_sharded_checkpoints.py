@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from rank_processes import start_processes, wait_for
 from safetensors.torch import load_file
-from test_ranks import start_processes, wait_for
 from torch import Tensor
 
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM
