@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 import genolm
-from genolm.cli import corpus, data, doctor, genome, predict, recipes, stages, tokenizer, word2vec
+from genolm.cli import benchmark, corpus, data, doctor, genome, predict, recipes, stages, tokenizer, word2vec
 from genolm.errors import GenolmError, StoppedError, TrainingError
 from genolm.progress import is_main_process
 
@@ -50,6 +50,7 @@ tokenizer.register(app)
 word2vec.register(app)
 stages.register(app)
 predict.register(app)
+benchmark.register(app)
 doctor.register(app)
 
 

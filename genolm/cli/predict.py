@@ -2,11 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genolm.cli.console import IdColumn, LabelColumn, SequenceColumn, SplitColumn, open_model_reporter
+
+if TYPE_CHECKING:
+    from genolm.corpus.labeled import LabeledData
 
 ModelOption = Annotated[Path, typer.Option(help="Folder of a classifier.")]
 
@@ -39,7 +42,7 @@ def predict(
         sequences,
         sequence_column=sequence_column or "sequence",
         id_column=id_column or "id",
-        min_length_bp=classifier.scheme.k,
+        min_length_bp=classifier.scheme.min_length_bp,
     )
     table = predict_table(
         classifier, named.sequences, ids=named.ids, batch_size=batch_size, reporter=reporter
@@ -60,6 +63,17 @@ def evaluate(
     sequence_column: SequenceColumn = None,
     label_column: LabelColumn = None,
     split_column: SplitColumn = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Folder for report.html and metrics.json: calibration, curves, threshold, too."),
+    ] = None,
+    threshold_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="validation",
+            help="Show the metrics at the threshold with the best MCC on this split.  [default: 0.5]",
+        ),
+    ] = None,
 ) -> None:
     """Show a model's metrics on labeled sequences, with 95 % intervals, as JSON."""
     import json
@@ -67,7 +81,8 @@ def evaluate(
     from genolm.corpus.builtin import resolve_source
     from genolm.corpus.labeled import read_labeled
     from genolm.errors import SettingsError
-    from genolm.evaluation.classifier import evaluate_classifier
+    from genolm.evaluation.classifier import evaluate_classifier, report_classifier
+    from genolm.evaluation.html_report.page import write_html_report
     from genolm.inference.classify import load_classifier
 
     reporter = open_model_reporter()
@@ -78,7 +93,7 @@ def evaluate(
         label_column=label_column or "label",
         split_column=split_column or "split",
         require_labels=classifier.task == "classification",  # the others know no classes to be checked
-        min_length_bp=classifier.scheme.k,
+        min_length_bp=classifier.scheme.min_length_bp,
     )
     if split and not labeled.has_splits:
         raise SettingsError(
@@ -87,7 +102,46 @@ def evaluate(
             remedy="add the column, or leave --split out",
         )
     part = labeled.select(split or "test") if labeled.has_splits else labeled
-    print(json.dumps(evaluate_classifier(classifier, part, reporter=reporter), indent=2))
+    if report is not None and (report / "config.json").exists():
+        raise SettingsError(
+            found=f"a model in {report}",
+            expected="a folder of its own for the report, whose metrics.json would replace the model's",
+            remedy="choose another --report",
+        )
+    if report is None and threshold_from is None:
+        print(json.dumps(evaluate_classifier(classifier, part, reporter=reporter), indent=2))
+        return
+    evaluated = report_classifier(
+        classifier,
+        part,
+        name=f"{model.resolve().name} on {Path(data).name}",
+        tuning=_select_tuning(labeled, split or "test", threshold_from),
+        reporter=reporter,
+    )
+    if threshold_from and evaluated.tuned is None:
+        raise SettingsError(
+            found=f"--threshold-from and {len(classifier.label_names)} classes",
+            expected="two classes: of more the highest probability decides",
+            remedy="leave --threshold-from out",
+        )
+    if report is not None:
+        write_html_report(evaluated.report, report)
+    print(json.dumps(evaluated.tuned if threshold_from else evaluated.metrics, indent=2))
+
+
+def _select_tuning(data: "LabeledData", split: str, threshold_from: str | None) -> "LabeledData | None":
+    """Return the validation split, if it may choose threshold and temperature; None if there is none."""
+    from genolm.errors import SettingsError
+
+    tuning = data.select("validation") if data.has_splits and split != "validation" else None
+    has_both = tuning is not None and len(set(tuning.labels.tolist())) > 1
+    if threshold_from is not None and (threshold_from != "validation" or not has_both):
+        raise SettingsError(
+            found=f"--threshold-from {threshold_from} for the metrics of {split}",
+            expected="validation, in data with validation sequences of both classes, and metrics of test",
+            remedy="correct it, or leave it out for the threshold 0.5",
+        )
+    return tuning if has_both else None
 
 
 def register(app: typer.Typer) -> None:
