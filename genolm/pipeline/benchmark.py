@@ -24,10 +24,10 @@ from genolm.pipeline.benchmarking.trainings import (
     Prediction,
     check_model,
     fit_division_controls,
-    keep_json,
     load_model_tokens,
     train_and_score,
 )
+from genolm.pipeline.kept_values import keep_json
 from genolm.progress import Reporter
 from genolm.training.hardware.ranks import get_ranks
 

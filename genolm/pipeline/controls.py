@@ -9,13 +9,13 @@ from genolm.corpus.bases import load_corpus_bases, read_corpus_info
 from genolm.corpus.labeled import LabeledData
 from genolm.embeddings.features import compute_embedding_profiles
 from genolm.embeddings.vectors import KmerVectors
-from genolm.errors import RunFolderError
 from genolm.evaluation.controls import LabeledSplit, fit_controls, fit_feature_control
 from genolm.evaluation.markov import compute_markov_bits, fit_markov, select_markov_order
 from genolm.evaluation.report import ClassifierRow, LanguageModelRow
 from genolm.evaluation.two_sided import compute_two_sided_bits, select_two_sided
-from genolm.files import compute_fingerprint, read_json, write_json
+from genolm.files import compute_fingerprint
 from genolm.metrics import compute_classification_report
+from genolm.pipeline.kept_values import keep_json
 from genolm.progress import Reporter
 from genolm.tokenization.tokens import Tokens
 from genolm.training.lm_score import cut_windows
@@ -148,18 +148,12 @@ def fit_vector_control(
 
 
 def _compute_once(path: Path, key: str, compute: Callable[[], Any], *, title: str, reporter: Reporter) -> Any:
-    """Return the value kept in a JSON file under the same key; else compute it and keep it."""
-    if path.is_file():
-        kept = read_json(path)
-        if kept["key"] == key:
-            return kept["value"]
-        raise RunFolderError(
-            found=f"another run in {path.parent} ({path.name} is of other data or settings)",
-            expected="an empty folder, or the same command again to go on",
-            remedy="choose another --output, or remove the folder",
-        )
-    with reporter.task(title, total=1) as task:
-        value = compute()
-        task.update(1)
-    write_json(path, {"key": key, "value": value})
-    return value
+    """Return the value of `keep_json`, and show the work where there is any."""
+
+    def compute_and_tell() -> Any:
+        with reporter.task(title, total=1) as task:
+            value = compute()
+            task.update(1)
+        return value
+
+    return keep_json(path, key, compute_and_tell)

@@ -367,7 +367,7 @@ def test_a_folder_of_other_data_or_of_a_model_is_refused(table, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_benchmark(replace(SPLIT, data=table), tmp_path / "bench", reporter=Listener("[1/1]"))
     other = write_rows(tmp_path / "other.csv", ROWS[:-1])
-    with pytest.raises(GenolmError, match=r"audit\.json of other data or settings"):
+    with pytest.raises(GenolmError, match=r"audit\.json is of other data or settings"):
         run_benchmark(replace(SPLIT, data=other), tmp_path / "bench")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")

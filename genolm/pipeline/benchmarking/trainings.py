@@ -1,6 +1,5 @@
 """The trainings of a benchmark, each in a run folder, and what they say of validation and test records."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,14 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from genolm.corpus.labeled import LabeledData
-from genolm.errors import RunFolderError, SettingsError
+from genolm.errors import SettingsError
 from genolm.evaluation.controls import LabeledSplit, fit_controls
-from genolm.files import compute_fingerprint, read_json, write_json
+from genolm.files import compute_fingerprint, read_json
 from genolm.inference.classify import classify_sequences, load_classifier
 from genolm.models.scoring import check_lengths, select_scores
 from genolm.pipeline.benchmarking.divisions import Division
 from genolm.pipeline.benchmarking.settings import BenchmarkModel
 from genolm.pipeline.controls import CONTROL_NAMES
+from genolm.pipeline.kept_values import keep_json
 from genolm.progress import Reporter
 from genolm.tokenization.encoder import encode_sequences
 from genolm.tokenization.tokens import Tokens, find_tokens
@@ -143,26 +143,6 @@ def fit_division_controls(division: Division, path: Path, *, reporter: Reporter)
 
     kept = get_ranks().on_main(lambda: keep_json(path, key, fit))
     return {name: _build_prediction(division, scores, seed=0) for name, scores in kept.items()}
-
-
-def keep_json(path: Path, key: str, compute: Callable[[], Any]) -> Any:
-    """Return the value that a JSON file keeps under the same key; else compute it and keep it.
-
-    Raises:
-        RunFolderError: the file is of other data or settings.
-    """
-    if path.is_file():
-        kept = read_json(path)
-        if kept["key"] == key:
-            return kept["value"]
-        raise RunFolderError(
-            found=f"{path} of other data or settings",
-            expected="an empty folder, or the same benchmark again to go on",
-            remedy="choose another --output, or remove the file",
-        )
-    value = compute()
-    write_json(path, {"key": key, "value": value})
-    return value
 
 
 def _describe(part: LabeledData, scores: npt.NDArray[Any]) -> dict[str, Any]:
