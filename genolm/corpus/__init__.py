@@ -7,5 +7,6 @@
 from Parquet or from the hub (`row_stream`).
 
 `labeled` reads labelled sequences (`tables` their files), `promoter_windows` and `promoter_table` make them,
-and `builtin` names the data that ship with genolm.
+and `builtin` names the data that ship with genolm. `audit` says what is wrong with them, `splitting` keeps
+similar ones on one side, `negatives` makes counterparts; `kmer_matrix` tells which record holds which k-mer.
 """

@@ -1,14 +1,13 @@
 import json
 import math
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from breaking import BreakingReporter, BrokenOffError
 from transformers import AutoModelForCausalLM
 
 from genolm.corpus.bases import CorpusBases, load_corpus_bases
@@ -17,7 +16,6 @@ from genolm.corpus.settings import CorpusSettings
 from genolm.errors import DataError, RunFolderError, SettingsError
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM
 from genolm.models.settings import AwdLstmSettings, DropoutSettings
-from genolm.progress import Reporter
 from genolm.tokenization.encoder import encode_sequences
 from genolm.tokenization.scheme import KmerScheme
 from genolm.training.adaptation import AdaptSettings, adapt
@@ -58,25 +56,6 @@ def draw_chain(length_bp: int, *, seed: int, shift: int = 0) -> str:
 def compute_unigram_bits(text: str) -> float:
     shares = np.array([text.count(base) for base in "ACGT"]) / len(text)
     return float(-(shares * np.log2(shares)).sum())
-
-
-class BrokenOffError(Exception):
-    """Stands for whatever ends a process."""
-
-
-class BreakingReporter(Reporter):
-    """Breaks a run off from within, when the task has come to a step."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    @contextmanager
-    def task(self, title: str, *, total: int):
-        def update(completed: int, text: str = "") -> None:
-            if completed == self.step:
-                raise BrokenOffError(f"broken off after step {completed}")
-
-        yield SimpleNamespace(update=update)
 
 
 @pytest.fixture(scope="module")

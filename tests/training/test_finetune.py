@@ -1,11 +1,10 @@
 import json
-from contextlib import contextmanager
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from breaking import BreakingReporter, BrokenOffError
 from safetensors.torch import load_file
 
 from genolm.corpus.labeled import LabeledData
@@ -13,7 +12,6 @@ from genolm.errors import DataError, RunFolderError, SettingsError
 from genolm.metrics import METRIC_NAMES
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM, AwdLstmForSequenceClassification
 from genolm.models.settings import AwdLstmSettings, DropoutSettings
-from genolm.progress import Reporter
 from genolm.tokenization.encoder import encode_sequences
 from genolm.tokenization.scheme import KmerScheme
 from genolm.training.classifier import FinetuneSettings, finetune
@@ -62,25 +60,6 @@ def make_data(*, train: int, validation: int, test: int = 0, seed: int = 0) -> L
 
 
 SMALL_DATA = make_data(train=30, validation=10)
-
-
-class BrokenOffError(Exception):
-    """Stands for whatever ends a process."""
-
-
-class BreakingReporter(Reporter):
-    """Breaks a run off from within, when the task has come to a step."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    @contextmanager
-    def task(self, title: str, *, total: int):
-        def update(completed: int, text: str = "") -> None:
-            if completed == self.step:
-                raise BrokenOffError(f"broken off after step {completed}")
-
-        yield SimpleNamespace(update=update)
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from breaking import BreakingReporter, BrokenOffError
 from safetensors.torch import load_file
 from small_bpe import train_small_bpe
 from small_masked_lms import SHORT, SMALL_DATA
-from test_finetune import BreakingReporter, BrokenOffError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from genolm.errors import DataError, RunFolderError, SettingsError

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from breaking import BreakingReporter, BrokenOffError
 from small_masked_lms import DATA, SETTINGS, SMALL_DATA
-from test_finetune import BreakingReporter, BrokenOffError
 
 from genolm.errors import SettingsError
 from genolm.files import compute_sha256

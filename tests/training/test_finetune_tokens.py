@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from breaking import BreakingReporter, BrokenOffError
 from small_masked_lms import DATA, MODELS, SCHEME, SETTINGS, SHORT, SMALL_DATA, save_pretrained
-from test_finetune import BreakingReporter, BrokenOffError
 
 from genolm.corpus.labeled import LabeledData
 from genolm.errors import DataError, SettingsError

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from breaking import BreakingReporter, BrokenOffError
 from safetensors.torch import load_file
 from small_masked_lms import DATA, MODELS, SCHEME, SETTINGS, SHORT, SMALL_DATA, save_pretrained
-from test_finetune import BreakingReporter, BrokenOffError
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,

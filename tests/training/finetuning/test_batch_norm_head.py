@@ -1,18 +1,16 @@
 """The running figures of a head with batch normalization go with the weights: kept, chosen, resumed."""
 
-from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from breaking import BreakingReporter, BrokenOffError
 from safetensors.torch import load_file
 
 from genolm.corpus.labeled import LabeledData
 from genolm.models import AwdLstmConfig, AwdLstmForSequenceClassification
 from genolm.models.settings import AwdLstmSettings, HeadSettings
-from genolm.progress import Reporter
 from genolm.tokenization.scheme import KmerScheme
 from genolm.training.classifier import FinetuneSettings, finetune
 from genolm.training.loop import LoopSettings
@@ -45,25 +43,6 @@ def make_data() -> LabeledData:
         splits=("train",) * 25 + ("validation",) * 10,
         ids=tuple(f"r{index}" for index in range(35)),
     )
-
-
-class BrokenOffError(Exception):
-    """Stands for whatever ends a process."""
-
-
-class BreakingReporter(Reporter):
-    """Breaks a run off when the task has come to a step."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    @contextmanager
-    def task(self, title: str, *, total: int):
-        def update(completed: int, text: str = "") -> None:
-            if completed == self.step:
-                raise BrokenOffError("broken off")
-
-        yield SimpleNamespace(update=update)
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
