@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import re
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -67,16 +67,24 @@ def find_recipe(name: str) -> Path:
     )
 
 
-def read_recipe(name: str, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def read_recipe(
+    name: str, *, overrides: Sequence[str] = (), find: Callable[[str], Path] | None = None
+) -> dict[str, Any]:
     """Read a recipe, and what it `extends`, with overrides put in.
 
     A recipe that says `extends: OTHER` has the settings of the other one (shipped, or a file beside it) but
     for those it gives itself; lists are replaced whole.
 
+    Args:
+        name: of a shipped recipe, or a path.
+        overrides: such as `pretrain.tokens=1000000`.
+        find: returns the file of a name; by default `find_recipe`.
+
     Raises:
         SettingsError: there is no such recipe, it is not YAML, or recipes extend each other in a circle.
     """
-    path, seen = find_recipe(name), []
+    find = find or find_recipe
+    path, seen = find(name), []
     layers = []
     while path not in seen:
         seen.append(path)
@@ -88,7 +96,7 @@ def read_recipe(name: str, *, overrides: Sequence[str] = ()) -> dict[str, Any]:
                 merged = _merge(merged, layer)
             return apply_overrides(merged, overrides)
         is_file = str(base).endswith((".yaml", ".yml"))
-        path = path.parent / str(base) if is_file else find_recipe(str(base))
+        path = path.parent / str(base) if is_file else find(str(base))
     raise SettingsError(
         found=f"recipes that extend each other: {' -> '.join(each.name for each in [*seen, path])}",
         expected="a recipe that extends no other at the end",

@@ -445,6 +445,7 @@ README = """# Quickstart data: *Escherichia coli* K-12 MG1655
 |---|---|
 | `{genome_file}` | the complete genome, {accession}, {genome_bp:,} bp, one record |
 | `{promoters_file}` | {num_windows:,} windows of {window_bp} bp: `{columns}`; labels `promoter`, `other` |
+| `ecoli_promoters_gc_matched.csv.gz` | the same promoters, harder negatives; a `.json` with counts |
 | `provenance.json` | source, checksums, every setting, counts |
 | `{license_file}` | the license of the package that the tables come from |
 
@@ -481,6 +482,11 @@ composition alone tells much: compare with a k-mer baseline. {shared_percent:.1f
 test windows share a {leakage_k}-mer, on either strand, with a train window. A language model pretrained on
 the genome above has seen the test windows, without labels: the quickstart cuts its validation and test blocks
 out.
+
+**Harder negatives.** In `ecoli_promoters_gc_matched.csv.gz` the negatives are windows of the same genome,
+wherever they lie, with the GC content of the promoters: on either strand, at least 150 bp from every promoter
+above, in a block of their own split. Some of them may be promoters that the tables do not know.
+`python scripts/build_harder_negatives.py` makes them from the two files above.
 """
 
 

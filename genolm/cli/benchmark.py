@@ -30,6 +30,10 @@ def benchmark(
         str | None,
         typer.Option(help="Labeled sequences: a file, or builtin:NAME.  [default: the benchmark's]"),
     ] = None,
+    pretrained: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a language model, for the benchmark's models that start from one."),
+    ] = None,
     seed: Annotated[
         list[int] | None,
         typer.Option(help="Seed of the trainings; may be given several times.  [default: the benchmark's]"),
@@ -55,7 +59,7 @@ def benchmark(
     )
     given = [f"data={json.dumps(data)}"] if data is not None else []
     given += [f"seeds={json.dumps(seed)}"] if seed else []
-    loaded = load_benchmark(name, overrides=[*overrides, *given])
+    loaded = load_benchmark(name, overrides=[*overrides, *given], pretrained=pretrained)
     folder = output or Path("runs") / "benchmarks" / Path(name).stem
     result = run_benchmark(loaded, folder, reporter=open_model_reporter())
     for report in result.reports.values():

@@ -12,6 +12,7 @@ PREFIX = "builtin:"
 BUILTIN_FILES = {
     "ecoli_k12_mg1655": "ecoli_k12_mg1655.fa.gz",
     "ecoli_promoters": "ecoli_promoters.csv.gz",
+    "ecoli_promoters_gc_matched": "ecoli_promoters_gc_matched.csv.gz",
 }
 
 

@@ -66,7 +66,8 @@ def run_benchmark(benchmark: Benchmark, output: Path, *, reporter: Reporter | No
     data, groupings = ranks.on_main(lambda: _prepare(benchmark))
     findings = ranks.on_main(lambda: _audit(data, output / AUDIT_NAME, reporter))
     counter = _Counter(
-        reporter, total=sum(len(each.divisions) for each in groupings) * _count_runs(benchmark)
+        reporter,
+        total=len(benchmark.models) * sum(len(one.seeds) for each in groupings for one in each.divisions),
     )
     reports = {}
     for grouping in groupings:
@@ -85,10 +86,6 @@ class _Counter:
     def announce(self, what: str) -> None:
         self.done += 1
         self.reporter.note(f"[{self.done}/{self.total}] {what}")
-
-
-def _count_runs(benchmark: Benchmark) -> int:
-    return len(benchmark.models) * len(benchmark.seeds)
 
 
 def _prepare(benchmark: Benchmark) -> tuple[LabeledData, list[Grouping]]:
@@ -128,21 +125,26 @@ def _run_grouping(
     for model in benchmark.models:
         models[model.name] = []
         for division in grouping.divisions:
-            for seed in benchmark.seeds:
+            for seed in division.seeds:
                 name = f"{division.name}-seed-{seed}"
                 counter.announce(f"groups {grouping.name}, {model.name}, {name}")
                 run_folder = folder / make_file_name(model.name) / name
                 models[model.name].append(
                     train_and_score(model, division, run_folder, seed=seed, reporter=reporter)
                 )
-    return _summarize(benchmark, controls, models)
+    copies = len(grouping.divisions[0].seeds)
+    return _summarize(benchmark, controls, models, copies=copies)
 
 
 def _summarize(
-    benchmark: Benchmark, controls: dict[str, list[Prediction]], models: dict[str, list[Prediction]]
+    benchmark: Benchmark,
+    controls: dict[str, list[Prediction]],
+    models: dict[str, list[Prediction]],
+    *,
+    copies: int,
 ) -> list[ModelResult]:
     parts: tuple[tuple[dict[str, list[Prediction]], bool, int], ...] = (
-        (controls, True, len(benchmark.seeds)),
+        (controls, True, copies),
         (models, False, 1),
     )
     return [

@@ -128,6 +128,25 @@ def test_clusters_keep_copies_together(tmp_path):
     assert single.divisions[0].data.splits[:60] != single.divisions[0].data.splits[60:]
 
 
+def test_a_holdout_divides_anew_for_each_seed_by_whole_groups(tmp_path):
+    benchmark = replace(FOLDS, data=write_rows(tmp_path / "t.csv", ROWS), protocol="holdout", seeds=(4, 7))
+    data = read_benchmark_data(benchmark, min_length_bp=1)
+    divisions = build_grouping(benchmark, data, "family").divisions
+    assert [(each.name, each.seeds) for each in divisions] == [
+        ("repeat-0-fold-0", (4,)),
+        ("repeat-1-fold-0", (7,)),
+    ]
+    for division in divisions:
+        parts = {split: set() for split in ("train", "validation", "test")}
+        for split, row in zip(division.data.splits, ROWS, strict=True):
+            parts[split].add(row[4])
+        assert [len(parts[split]) for split in parts] == [pytest.approx(n, abs=1) for n in (10.5, 1.5, 3)]
+        assert sum(map(len, parts.values())) == 15  # each family in one part
+    assert divisions[0].data.splits != divisions[1].data.splits
+    other = build_grouping(replace(benchmark, split_seed=1), data, "family").divisions
+    assert other[0].data.splits == divisions[1].data.splits
+
+
 SHIPPED = [
     "gue_prom_300_tata",
     "gue_prom_core_tata",
@@ -154,8 +173,8 @@ def test_every_shipped_benchmark_is_usable(name):
         assert all(0 < figure.metrics["mcc"] < 1 and figure.source for figure in benchmark.published)
         assert benchmark.published
     assert benchmark.groups == (("none", "clusters") if name.startswith("promoters") else ("clusters",))
-    assert benchmark.protocol == ("folds" if name.startswith("promoters") else "split")
-    assert [model.name for model in benchmark.models] == ["DeepBind", "DanQ", "AWD-LSTM from scratch"]
+    assert benchmark.protocol == ("holdout" if name.startswith("promoters") else "split")
+    assert {model.name for model in benchmark.models} >= {"DeepBind", "DanQ", "ULMFiT from scratch"}
     assert benchmark.seeds == ((0,) if name.endswith("debug") else (0, 1, 2))
 
 
@@ -172,6 +191,23 @@ def test_a_file_may_extend_one_beside_it(tmp_path):
     found = load_benchmark(str(tmp_path / "mine.yaml"), overrides=["seeds=[7]"])
     assert (found.title, found.groups, found.seeds, found.data) == ("mine", ("none",), (7,), "x.csv")
     assert found.models == (BenchmarkModel(name="a", tokenizer="nucleotide"),)
+
+
+def test_a_file_may_extend_a_shipped_one_by_name(tmp_path):
+    (tmp_path / "mine.yaml").write_text("extends: promoters_ecoli\nseeds: [5]\n")
+    found = load_benchmark(str(tmp_path / "mine.yaml"), overrides=["data=x.csv"])
+    assert found == replace(load_benchmark("promoters_ecoli", overrides=["data=x.csv"]), seeds=(5,))
+
+
+def test_models_that_wait_for_a_language_model_are_left_out_without_one(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "title: mine\ndata: x.csv\nmodels:\n  - {name: a, tokenizer: nucleotide}\n"
+        "  - {name: b, pretrained: given}\n  - {name: c, pretrained: own}\n"
+    )
+    alone = load_benchmark(str(tmp_path / "mine.yaml"))
+    assert [model.name for model in alone.models] == ["a", "c"]
+    both = load_benchmark(str(tmp_path / "mine.yaml"), pretrained=tmp_path / "lm")
+    assert [model.pretrained for model in both.models] == ["", str(tmp_path / "lm"), "own"]
 
 
 def test_an_unknown_benchmark_is_refused():

@@ -1,5 +1,6 @@
-"""The data of a benchmark, divided: its own split or folds, with whole groups on one side."""
+"""The data of a benchmark, divided: its own split, folds or holdouts, with whole groups on one side."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from genolm.evaluation.cross_validation import build_folds
 from genolm.pipeline.benchmarking.settings import Benchmark
 
 VALIDATION_SHARE = 0.1  # of the train split of a file without validation records
+HOLDOUT_SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}  # of the records, with the protocol holdout
 
 Integers = npt.NDArray[np.int64]
 
@@ -30,6 +32,8 @@ class Division(NamedTuple):
     """all records, with the splits of this division"""
     test_groups: Integers
     """[test records], the groups that a bootstrap draws"""
+    seeds: tuple[int, ...]
+    """of the trainings on it"""
 
     @property
     def name(self) -> str:
@@ -49,20 +53,20 @@ class Grouping(NamedTuple):
 
 
 def read_benchmark_data(benchmark: Benchmark, *, min_length_bp: int) -> LabeledData:
-    """Read the labeled records; with the protocol folds, a split that the file has is dropped.
+    """Read the labeled records; with the protocols folds and holdout, a split that the file has is dropped.
 
     Raises:
         DataError: they are not usable, have no label, or no split although the protocol needs one.
     """
     names: dict[str, Any] = benchmark.columns.build_arguments()
     data = read_labeled(_find_file(benchmark), min_length_bp=min_length_bp, **names)
-    if benchmark.protocol == "folds":
+    if benchmark.protocol != "split":
         return replace(data, splits=("",) * len(data))
     if missing := [split for split in ("train", "test") if split not in data.splits]:
         raise DataError(
             found=f"no {' and no '.join(missing)} record in {benchmark.data}",
             expected="a split column with train and test records, for the protocol split",
-            remedy="set protocol: folds, or divide the file with genolm data split",
+            remedy="set protocol: folds or holdout, or divide the file with genolm data split",
         )
     return data
 
@@ -79,27 +83,35 @@ def build_grouping(benchmark: Benchmark, data: LabeledData, name: str) -> Groupi
         DataError: a part lacks a class, there are too few groups, or no such column or place.
     """
     groups = _find_groups(benchmark, data, name)
-    if benchmark.protocol == "split":
-        whole = replace(data, splits=_complete_split(data, groups, seed=benchmark.split_seed))
-        divided = [(0, 0, whole)]
-    else:
-        divided = [
-            (
-                fold.repeat,
-                fold.number,
-                replace(data, splits=_name_parts(fold.train, fold.validation, fold.test)),
-            )
-            for fold in build_folds(
-                data.labels,
-                groups=groups,
-                num_folds=benchmark.folds,
-                repeats=benchmark.repeats,
-                seed=benchmark.split_seed,
-            )
-        ]
-    divisions = tuple(_build_division(*each, groups=groups) for each in divided)
+    divisions = tuple(
+        _build_division(repeat, fold, replace(data, splits=splits), groups=groups, seeds=seeds)
+        for repeat, fold, splits, seeds in _iter_splits(benchmark, data, groups)
+    )
     sizes = np.bincount(groups)
     return Grouping(name, len(sizes), int(sizes.max()), divisions)
+
+
+def _iter_splits(
+    benchmark: Benchmark, data: LabeledData, groups: Integers
+) -> Iterator[tuple[int, int, tuple[str, ...], tuple[int, ...]]]:
+    """Yield repeat, fold, the split of each record, and the seeds of the trainings, of each division."""
+    if benchmark.protocol == "split":
+        yield 0, 0, _complete_split(data, groups, seed=benchmark.split_seed), benchmark.seeds
+    elif benchmark.protocol == "holdout":
+        for repeat, seed in enumerate(benchmark.seeds):
+            split_seed = benchmark.split_seed + repeat
+            splits = assign_groups(groups, data.labels, fractions=HOLDOUT_SHARES, seed=split_seed)
+            yield repeat, 0, tuple(map(str, splits)), (seed,)
+    else:
+        for fold in build_folds(
+            data.labels,
+            groups=groups,
+            num_folds=benchmark.folds,
+            repeats=benchmark.repeats,
+            seed=benchmark.split_seed,
+        ):
+            splits = _name_parts(fold.train, fold.validation, fold.test)
+            yield fold.repeat, fold.number, splits, benchmark.seeds
 
 
 def _find_file(benchmark: Benchmark) -> Path:
@@ -141,7 +153,9 @@ def _name_parts(*parts: Integers) -> tuple[str, ...]:
     return tuple(splits.tolist())
 
 
-def _build_division(repeat: int, fold: int, data: LabeledData, *, groups: Integers) -> Division:
+def _build_division(
+    repeat: int, fold: int, data: LabeledData, *, groups: Integers, seeds: tuple[int, ...]
+) -> Division:
     for split in SPLITS:
         present = set(data.select(split).labels.tolist())
         if missing := [name for label, name in enumerate(data.label_names) if label not in present]:
@@ -158,4 +172,4 @@ def _build_division(repeat: int, fold: int, data: LabeledData, *, groups: Intege
             expected="2 groups or more, without which there is no interval",
             remedy="set groups: none, or make groups smaller (a higher clusters.identity)",
         )
-    return Division(repeat, fold, data, test_groups)
+    return Division(repeat, fold, data, test_groups, seeds)

@@ -15,7 +15,7 @@ from genolm.evaluation.cross_validation import Spread
 from genolm.evaluation.curves import plot_pr_curves, plot_reliability, plot_roc_curves
 from genolm.evaluation.html_report.content import EvaluationReport, PublishedFigure, ReportFigure
 from genolm.evaluation.report import choose_network
-from genolm.pipeline.benchmarking.divisions import Grouping
+from genolm.pipeline.benchmarking.divisions import HOLDOUT_SHARES, Grouping
 from genolm.pipeline.benchmarking.results import ModelResult, compare_models, find_best_control
 from genolm.pipeline.benchmarking.settings import Benchmark
 from genolm.training.persistence.run_folder import LIBRARIES
@@ -48,7 +48,7 @@ def build_benchmark_report(
         compare_models(model, control, num_resamples=benchmark.num_resamples) for model in models
     )
     rows = [result.row for result in results] + [model.tuned.row for model in models if model.tuned]
-    is_split = benchmark.protocol == "split"
+    is_split = benchmark.protocol != "folds"
     return EvaluationReport(
         title=f"{benchmark.title} (groups: {grouping.name})",
         summary=_summarize(chosen, control, comparisons[models.index(chosen)].differences["mcc"]),
@@ -176,6 +176,12 @@ def _describe_protocol(benchmark: Benchmark, grouping: Grouping) -> tuple[str, .
     kind = kinds.get(grouping.name, f"the column {grouping.name}")
     if benchmark.protocol == "split":
         division = f"Train, validation and test records are those of the file; groups: {kind}."
+    elif benchmark.protocol == "holdout":
+        shares = ", ".join(f"{share:.0%} {split}" for split, share in HOLDOUT_SHARES.items())
+        division = (
+            f"{len(benchmark.seeds)} independent divisions ({shares}), each with a training of its own seed; "
+            f"no group is in two parts; groups: {kind}."
+        )
     else:
         division = (
             f"Cross-validation, {benchmark.folds} folds, repeated {benchmark.repeats} time(s); no group "

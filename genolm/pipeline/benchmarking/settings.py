@@ -1,7 +1,7 @@
 """What a benchmark file says: data, protocol, models, and the figures of others."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,7 +14,8 @@ from genolm.metrics import METRIC_NAMES
 from genolm.training.adaptation import AdaptSettings
 from genolm.training.classifier import FinetuneSettings
 
-ProtocolName = Literal["split", "folds"]
+GIVEN = "given"
+ProtocolName = Literal["split", "folds", "holdout"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,8 @@ class BenchmarkModel:
 
     name: str
     tokenizer: str = ""  # scheme, or folder of one, of a model from random weights
-    pretrained: str = ""  # or folder of a language model, whose tokenizer it takes
+    # or folder of a language model, whose tokenizer it takes; GIVEN stands for that of the command line
+    pretrained: str = ""
     adapt: AdaptSettings | None = (
         None  # first go on with the language model on train and validation sequences
     )
@@ -78,7 +80,8 @@ class Benchmark:
     models: tuple[BenchmarkModel, ...]
     data: str = ""  # labeled sequences: a file, or a builtin: name
     columns: ColumnNames = field(default_factory=ColumnNames)
-    protocol: ProtocolName = "split"  # the file's own split, or folds of a cross-validation
+    # the file's own split; folds of a cross-validation; or holdout, a division of its own for each seed
+    protocol: ProtocolName = "split"
     groups: tuple[str, ...] = (
         "clusters",
     )  # none, clusters, blocks of a genome, or a column; a table for each
@@ -106,10 +109,10 @@ class Benchmark:
                     expected=f"one or more {kind}, each with a name of its own",
                     remedy=f"correct {kind}",
                 )
-        if self.protocol not in get_args(ProtocolName) or (self.protocol == "split" and self.repeats != 1):
+        if self.protocol not in get_args(ProtocolName) or (self.protocol != "folds" and self.repeats != 1):
             raise SettingsError(
                 found=f"protocol {self.protocol} with repeats {self.repeats}",
-                expected="folds with any number of repeats, or split with 1",
+                expected="folds with any number of repeats, or split or holdout with 1",
                 remedy="set protocol: folds, or leave repeats out",
             )
         if self.folds < 3 or min(self.repeats, self.num_resamples) < 1 or self.block_bp < 0:
@@ -143,19 +146,32 @@ def find_benchmark(name: str) -> Path:
     )
 
 
-def load_benchmark(name: str, *, overrides: Sequence[str] = ()) -> Benchmark:
+def load_benchmark(name: str, *, overrides: Sequence[str] = (), pretrained: Path | None = None) -> Benchmark:
     """Read a benchmark: a shipped name or a YAML file, with overrides such as `folds=10`.
 
-    What it `extends` is a file beside it. `groups: none` is the same as `groups: [none]`.
+    `groups: none` is the same as `groups: [none]`.
+
+    Args:
+        name: of a shipped benchmark, or a YAML file, which may extend either.
+        overrides: settings with their values.
+        pretrained: folder of the language model of the models that say `pretrained: given`; they are left out
+            without one.
 
     Raises:
         SettingsError: there is no such benchmark, a setting is not usable, or it has no data.
     """
     path = find_benchmark(name)
-    mapping = read_recipe(str(path), overrides=overrides)
+    mapping = read_recipe(str(path), overrides=overrides, find=find_benchmark)
     if isinstance(mapping.get("groups"), str):
         mapping["groups"] = [mapping["groups"]]
     benchmark = build_settings(Benchmark, mapping, where=path.name)
+    given = "" if pretrained is None else str(pretrained)
+    models = [
+        replace(model, pretrained=given) if model.pretrained == GIVEN else model
+        for model in benchmark.models
+        if given or model.pretrained != GIVEN
+    ]
+    benchmark = replace(benchmark, models=tuple(models))
     if not benchmark.data:
         raise SettingsError(
             found=f"no data in the benchmark {name}",
