@@ -170,14 +170,17 @@ def test_some_windows_lie_close_to_an_edge_that_changes_nothing(rows):
     assert (np.abs(starts[:, None] - inner_edges) < 200).any()
 
 
+def list_own_files() -> set[str]:
+    harder = "ecoli_promoters_gc_matched."  # of a script of its own
+    return {path.name for path in SHIPPED.iterdir() if path.is_file() and not path.name.startswith(harder)}
+
+
 def test_provenance_describes_the_shipped_files(rows, provenance):
     counts = provenance["counts"]["windows"]
     for split in SPLITS:
         labels = [row["label"] for row in rows if row["split"] == split]
         assert counts[split] == {"promoter": labels.count("promoter"), "other": labels.count("other")}
-    harder = "ecoli_promoters_gc_matched."  # of a script of its own
-    names = {path.name for path in SHIPPED.iterdir() if path.is_file() and not path.name.startswith(harder)}
-    assert names == {*provenance["files"], "provenance.json", "__init__.py"}
+    assert list_own_files() == {*provenance["files"], "provenance.json", "__init__.py"}
     for name, described in provenance["files"].items():
         data = (SHIPPED / name).read_bytes()
         assert described["bytes"] == len(data)
@@ -289,7 +292,7 @@ def test_two_builds_give_the_same_bytes_and_keep_other_files(small_archive, tmp_
     files = [{p.name: p.read_bytes() for p in sorted(folder.iterdir())} for folder in folders]
     assert files[0] == files[1]
     assert files[0]["__init__.py"] == b"kept"
-    assert set(files[0]) == {path.name for path in SHIPPED.iterdir() if path.is_file()}
+    assert set(files[0]) == list_own_files()
 
 
 def test_wrong_archives_are_refused(small_archive, tmp_path, monkeypatch):
