@@ -1,4 +1,4 @@
-"""DNABERT's files taken over: a pickle of tensors, vocab.txt, a config.json with settings of its own classes."""
+"""DNABERT's files taken over: a pickle of tensors, vocab.txt, a config.json with settings of others."""
 
 import json
 
@@ -108,7 +108,7 @@ def test_a_missing_file_is_named(folder, tmp_path, name, text):
 
 def test_another_vocabulary_or_missing_weights_are_refused(original, folder, tmp_path):
     (folder / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, *build_kmer_names(2)]) + "\n")
-    with pytest.raises(RunFolderError, match="found vocab_size 69 in .*; expected 21"):
+    with pytest.raises(RunFolderError, match=r"found vocab_size 69 in .*; expected 21"):
         import_dnabert(folder, tmp_path / "out")
     (folder / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, *build_kmer_names(3)]) + "\n")
     weights = {n: t for n, t in original.state_dict().items() if "layer.1.output" not in n}
