@@ -57,6 +57,12 @@ class DownloadError(GenolmError, OSError):
     """HTTP status of an answer that is no file, such as 404"""
 
 
+class PublishError(GenolmError):
+    """A run cannot be published as it is: something is not recorded, broken, or would give a secret away."""
+
+    exit_code = 7
+
+
 class StorageError(GenolmError, OSError):
     """The disk is full; what was saved before is whole, and the same command goes on once there is room."""
 

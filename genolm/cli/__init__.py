@@ -11,7 +11,24 @@ from typing import Any
 import typer
 
 import genolm
-from genolm.cli import benchmark, corpus, data, doctor, genome, predict, recipes, stages, tokenizer, word2vec
+from genolm.cli import (
+    benchmark,
+    corpus,
+    data,
+    doctor,
+    embed,
+    explain,
+    genome,
+    import_weights,
+    predict,
+    publish,
+    recipes,
+    scan,
+    stages,
+    tokenizer,
+    variants,
+    word2vec,
+)
 from genolm.errors import GenolmError, StoppedError, TrainingError
 from genolm.progress import is_main_process
 
@@ -50,7 +67,13 @@ tokenizer.register(app)
 word2vec.register(app)
 stages.register(app)
 predict.register(app)
+explain.register(app)
+scan.register(app)
+variants.register(app)
+embed.register(app)
 benchmark.register(app)
+publish.register(app)
+import_weights.register(app)
 doctor.register(app)
 
 

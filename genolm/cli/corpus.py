@@ -97,12 +97,28 @@ def info(
         plot_corpus(content, figure)
 
 
-def export(corpus: CorpusArgument, output: OutputOption) -> None:
+def export(
+    corpus: CorpusArgument,
+    output: OutputOption,
+    card: Annotated[
+        bool,
+        typer.Option("--card", help="Write a full dataset card as README.md: origin, checksums, lengths."),
+    ] = False,
+    license_id: Annotated[
+        str | None, typer.Option("--license", help="License of the data for the card, such as cc-by-4.0.")
+    ] = None,
+) -> None:
     """Write a corpus as a folder of Parquet files that can be uploaded to the hub, and streamed."""
     from genolm.corpus.export import export_parquet
+    from genolm.publishing.card.hub_rules import check_license
+    from genolm.publishing.dataset_card import write_corpus_folder
 
+    check_license(license_id)
     with open_reporter().task("export", total=1):
-        summary = export_parquet(corpus, output)
+        if card or license_id:
+            summary = write_corpus_folder(corpus, output, license=license_id)
+        else:
+            summary = export_parquet(corpus, output)
     files = ", ".join(f"{split} {number}" for split, number in summary.files.items())
     print(f"{output}: {summary.total_bytes / 1e6:,.1f} MB of Parquet; files: {files}")
 

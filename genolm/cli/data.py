@@ -142,9 +142,9 @@ def _print_summary(summary: "WindowSummary", output: Path) -> None:
 def register(app: typer.Typer) -> None:
     """Add the group."""
     from genolm.cli.audit import check
-    from genolm.cli.data_tools import negatives, split
+    from genolm.cli.data_tools import export, negatives, split
 
     group = typer.Typer(help="Labeled sequences.", no_args_is_help=True)
-    for command in (check, split, negatives, promoters):
+    for command in (check, split, negatives, promoters, export):
         group.command()(command)
     app.add_typer(group, name="data")

@@ -1,4 +1,4 @@
-"""`genolm data split` and `genolm data negatives`: labeled data that does not flatter a model."""
+"""`genolm data split`, `negatives` and `export`: labeled data that does not flatter a model, and its card."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -177,6 +177,32 @@ def negatives(
     result = build_negatives(found, settings=settings, labels=labels, seed=seed, **inputs)
     write_negative_set(result, output, provenance=provenance | {"settings": asdict(settings), "seed": seed})
     _print_negatives(result, output)
+
+
+def export(
+    data: Annotated[
+        str,
+        typer.Argument(help="Labeled sequences: CSV, TSV, FASTA, JSONL or Parquet, or builtin:NAME."),
+    ],
+    output: Annotated[Path, typer.Option(help="New folder: Parquet for each split, and a dataset card.")],
+    license_id: Annotated[
+        str | None, typer.Option("--license", help="License of the data for the card, such as cc-by-4.0.")
+    ] = None,
+    sequence_column: SequenceColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    id_column: IdColumn = None,
+) -> None:
+    """Write labeled sequences as a folder for the hub, with a card, which `datasets.load_dataset` reads."""
+    from genolm.corpus.builtin import resolve_source
+    from genolm.publishing.dataset_card import write_labeled_folder
+
+    columns = _name_columns(sequence=sequence_column, label=label_column, split=split_column, id=id_column)
+    written = write_labeled_folder(
+        resolve_source(data), output, license=license_id, columns=columns, reporter=open_reporter()
+    )
+    records = ", ".join(f"{split} {number:,}" for split, number in written.records.items())
+    print(f"{output}: {records} records; {written.total_bytes / 1e6:,.1f} MB of Parquet and README.md")
 
 
 def _name_columns(**names: str | None) -> "ColumnNames":

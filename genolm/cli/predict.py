@@ -11,7 +11,9 @@ from genolm.cli.console import IdColumn, LabelColumn, SequenceColumn, SplitColum
 if TYPE_CHECKING:
     from genolm.corpus.labeled import LabeledData
 
-ModelOption = Annotated[Path, typer.Option(help="Folder of a classifier.")]
+ModelOption = Annotated[
+    str, typer.Option(help="Folder of a classifier, or the name of one that ships with genolm.")
+]
 
 
 def predict(
@@ -31,13 +33,14 @@ def predict(
     from genolm.errors import SettingsError
     from genolm.files import write_text
     from genolm.inference.classify import load_classifier, predict_table
+    from genolm.models.builtin import find_model
 
     if output is not None and output.is_dir():
         raise SettingsError(
             found=f"the folder {output}", expected="a file name for the table", remedy="add one to --output"
         )
     reporter = open_model_reporter()
-    classifier = load_classifier(model)
+    classifier = load_classifier(find_model(model))
     named = read_sequences(
         sequences,
         sequence_column=sequence_column or "sequence",
@@ -84,9 +87,11 @@ def evaluate(
     from genolm.evaluation.classifier import evaluate_classifier, report_classifier
     from genolm.evaluation.html_report.page import write_html_report
     from genolm.inference.classify import load_classifier
+    from genolm.models.builtin import find_model
 
     reporter = open_model_reporter()
-    classifier = load_classifier(model)
+    folder = find_model(model)
+    classifier = load_classifier(folder)
     labeled = read_labeled(
         resolve_source(data),
         sequence_column=sequence_column or "sequence",
@@ -114,7 +119,7 @@ def evaluate(
     evaluated = report_classifier(
         classifier,
         part,
-        name=f"{model.resolve().name} on {Path(data).name}",
+        name=f"{folder.resolve().name} on {Path(data).name}",
         tuning=_select_tuning(labeled, split or "test", threshold_from),
         reporter=reporter,
     )

@@ -34,6 +34,7 @@ def export_parquet(
     file_bp: int = 200_000_000,
     row_group_bp: int = 4_000_000,
     shuffle_seed: int | None = 0,
+    readme: str = "",
 ) -> ExportSummary:
     """Write a corpus folder as `data/<split>-00000-of-000NN.parquet` and a README that the hub understands.
 
@@ -47,6 +48,7 @@ def export_parquet(
         file_bp: bp of a file, about; a row is never divided.
         row_group_bp: bp of a row group, which is what a reader holds in memory, about.
         shuffle_seed: decides the order of the rows; None: the order of the corpus.
+        readme: text of README.md, such as a dataset card; without it, what `build_readme` gives.
 
     Raises:
         RunFolderError: the corpus is not complete, or something stands at `output`.
@@ -64,7 +66,8 @@ def export_parquet(
             split: _write_split(corpus, folder / "data", split, file_bp, row_group_bp, shuffle_seed)
             for split in info["splits"]
         }
-        (folder / "README.md").write_text(build_readme(info, title=output.name), encoding="utf-8")
+        text = readme or build_readme(info, title=output.name)
+        (folder / "README.md").write_text(text, encoding="utf-8")
         total_bytes = sum(path.stat().st_size for path in folder.rglob("*.parquet"))
     return ExportSummary(files, total_bytes)
 

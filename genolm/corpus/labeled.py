@@ -37,6 +37,8 @@ class LabeledData:
     splits: tuple[str, ...]
     """train, validation or test; all empty where the source has no split"""
     ids: tuple[str, ...]
+    source: str = ""
+    """name of the file they were read from, without its folder"""
 
     def __len__(self) -> int:
         """Return the number of sequences."""
@@ -256,6 +258,7 @@ def _build_data(
         label_names=label_names,
         splits=tuple(_clean_split(record) if has_splits else "" for record in records),
         ids=tuple(record.id or f"record_{number}" for number, record in enumerate(records, start=1)),
+        source=name,
     )
     if require_labels:
         _check_classes(name, data)

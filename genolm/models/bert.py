@@ -37,7 +37,13 @@ MODEL_CLASSES: dict[str, tuple[type[PretrainedConfig], type[PreTrainedModel]]] =
     "modernbert": (ModernBertConfig, ModernBertForMaskedLM),
 }
 # layers, width, heads; the inner layer of the feed-forward part is 4 times as wide
-SIZES = {"debug": (2, 32, 2), "tiny": (4, 256, 4), "small": (6, 512, 8), "base": (12, 768, 12)}
+SIZES = {
+    "debug": (2, 32, 2),
+    "mini": (5, 128, 4),  # a ModernBERT of 3-mers takes 4 MB
+    "tiny": (4, 256, 4),
+    "small": (6, 512, 8),
+    "base": (12, 768, 12),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +51,7 @@ class BertSettings:
     """Architecture and size of a masked language model; base is that of DNABERT (Ji et al. 2021)."""
 
     architecture: Literal["bert", "modernbert"] = "bert"
-    size: Literal["debug", "tiny", "small", "base"] = "base"
+    size: Literal["debug", "mini", "tiny", "small", "base"] = "base"
     max_tokens: int = 512  # of a sequence, [CLS] and [SEP] included
     hidden_dropout: float = 0.0  # a genome is seen about once, so there is little to overfit; DNABERT has 0.1
     attention_dropout: float = 0.0  # with any, the SDPA of a CPU leaves its fused kernel: half the speed
@@ -222,6 +228,15 @@ def use_masked_only_head(model: BertForMaskedLM | ModernBertForMaskedLM) -> None
     model.forward = MethodType(_compute_masked_only, model)
 
 
+def compute_head_logits(model: BertForMaskedLM | ModernBertForMaskedLM, hidden_ND: Tensor) -> Tensor:
+    """Run the language model's head on some positions of the encoder's output: float32 [N, V]."""
+    filled = F.pad(hidden_ND, (0, 0, 0, -len(hidden_ND) % HEAD_ROWS))
+    is_bert = isinstance(model, BertForMaskedLM)
+    scores: Any = model.cls(filled) if is_bert else model.decoder(model.head(filled))  # type: ignore[operator]
+    logits_NV: Tensor = scores[: len(hidden_ND)].float()
+    return logits_NV
+
+
 def _compute_masked_only(
     self: BertForMaskedLM | ModernBertForMaskedLM,
     input_ids: Tensor | None = None,
@@ -264,10 +279,7 @@ def _compute_masked_only(
     if label_positions is None:
         label_positions = (labels.flatten() != IGNORED_LABEL).nonzero().squeeze(1)
     hidden_ND = hidden_BTD.flatten(0, 1).index_select(0, label_positions)
-    filled = F.pad(hidden_ND, (0, 0, 0, -len(hidden_ND) % HEAD_ROWS))
-    is_bert = isinstance(self, BertForMaskedLM)
-    scores: Any = self.cls(filled) if is_bert else self.decoder(self.head(filled))  # type: ignore[operator]
-    logits_NV = scores[: len(hidden_ND)].float()
+    logits_NV = compute_head_logits(self, hidden_ND)
     labels_N = labels.flatten().index_select(0, label_positions)
     if label_weights is None:
         loss = F.cross_entropy(logits_NV, labels_N, reduction="sum") / max(len(labels_N), 1)

@@ -115,10 +115,14 @@ class AwdLstmConfig(PretrainedConfig):
 
 @dataclass
 class AwdLstmModelOutput(ModelOutput):
-    """Hidden states of the last layer, [B, T, D], and each layer's state (h, c) after the last token."""
+    """Hidden states of the last layer, [B, T, D], and each layer's state (h, c) after the last token.
+
+    `hidden_states`, where asked for: of the embedding and of each layer, [B, T, F].
+    """
 
     last_hidden_state: Tensor | None = None
     state: LstmState | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
 
 
 @dataclass
@@ -225,6 +229,7 @@ class AwdLstmModel(AwdLstmPreTrainedModel):
         state: LstmState | None = None,
         inputs_embeds: Tensor | None = None,
         in_reading_order: bool = False,
+        output_hidden_states: bool = False,
         **kwargs,
     ) -> AwdLstmModelOutput:
         """Run the network over `input_ids` [B, T], or over `inputs_embeds` [B, T, D], from `state` on.
@@ -243,6 +248,7 @@ class AwdLstmModel(AwdLstmPreTrainedModel):
             lengths_B = count_real_tokens(values, attention_mask, pad_token_id=config.pad_token_id)
             hidden_BTF = reverse_tokens(hidden_BTF, lengths_B)
         hidden_BTF = variational_dropout(hidden_BTF, config.input_dropout, self.training)
+        of_layers = [hidden_BTF] if output_hidden_states else []
         new_state = []
         for index, lstm in enumerate(self.lstm_layers):
             if index > 0:
@@ -254,10 +260,17 @@ class AwdLstmModel(AwdLstmPreTrainedModel):
                 )
             else:
                 hidden_BTF, layer_state = self._run_lstm(lstm, hidden_BTF, layer_state)
+            if output_hidden_states:
+                of_layers.append(hidden_BTF)
             new_state.append(layer_state)
         if is_turned:
             hidden_BTF = reverse_tokens(hidden_BTF, lengths_B)
-        return AwdLstmModelOutput(last_hidden_state=hidden_BTF, state=tuple(new_state))
+            of_layers = [reverse_tokens(each_BTF, lengths_B) for each_BTF in of_layers]
+        return AwdLstmModelOutput(
+            last_hidden_state=hidden_BTF,
+            state=tuple(new_state),
+            hidden_states=tuple(of_layers) if output_hidden_states else None,
+        )
 
     def build_state(self, num_rows: int) -> LstmState:
         """Return the state before anything is read: zeros."""
@@ -267,10 +280,11 @@ class AwdLstmModel(AwdLstmPreTrainedModel):
         return tuple((layer, layer) for layer in zeros)
 
     def _embed(self, input_ids_BT: Tensor) -> Tensor:
-        weight_VD = self.embedding.weight
         keep = 1 - self.config.embedding_dropout
-        if self.training and keep < 1:
-            weight_VD = weight_VD * (weight_VD.new_empty(weight_VD.shape[0], 1).bernoulli_(keep) / keep)
+        if not self.training or keep == 1:
+            return self.embedding(input_ids_BT)  # called as a module, so that hooks such as captum's see it
+        weight_VD = self.embedding.weight
+        weight_VD = weight_VD * (weight_VD.new_empty(weight_VD.shape[0], 1).bernoulli_(keep) / keep)
         return F.embedding(input_ids_BT, weight_VD)
 
     def _run_lstm(

@@ -116,7 +116,14 @@ def finetune(
         split: encode_split(data, targets, split, scheme=scheme, model_config=config) for split in SPLITS
     }
     run_settings = {**asdict(settings), "tokenizer": scheme.name, "seed": seed}
-    with open_run_folder(output, command="finetune", settings=run_settings, inputs=inputs) as finished:
+    counts = {split: data.splits.count(split) for split in SPLITS}
+    with open_run_folder(
+        output,
+        command="finetune",
+        settings=run_settings,
+        inputs=inputs,
+        sources={"data": {"name": data.source, "records": counts}},
+    ) as finished:
         if finished:
             return finished
         model = build_classifier(config, pretrained=pretrained, seed=seed)

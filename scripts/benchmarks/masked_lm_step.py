@@ -155,7 +155,7 @@ def main() -> None:
     """Print tokens per second, their ratio, and the share of the floor; or what equal tokens lead to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--architecture", choices=["bert", "modernbert"], default="bert")
-    parser.add_argument("--size", choices=["debug", "tiny", "small", "base"], default="tiny")
+    parser.add_argument("--size", choices=["debug", "mini", "tiny", "small", "base"], default="tiny")
     parser.add_argument("--precision", choices=["bf16", "no"], nargs="+", default=["bf16", "no"])
     parser.add_argument("--tokens", type=int, default=512, help="of a sequence")
     parser.add_argument("--batch-size", type=int, default=16, help="sequences")

@@ -160,8 +160,6 @@ def test_a_missing_file_is_named(refuse, words):
             ["finetune", "--pretrained", "none", "--data", "good.csv", "--output", "new"],
             "tokenizer_config.json",
         ),
-        (["predict", "good.csv", "--model", "none"], "tokenizer_config.json"),
-        (["evaluate", "good.csv", "--model", "none"], "tokenizer_config.json"),
     ],
 )
 def test_a_missing_folder_is_named(refuse, words, file):

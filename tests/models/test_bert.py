@@ -76,7 +76,13 @@ def largest_difference(one: torch.nn.Module, other: torch.nn.Module) -> float:
 
 @pytest.mark.parametrize(
     ("size", "layers", "width", "heads"),
-    [("debug", 2, 32, 2), ("tiny", 4, 256, 4), ("small", 6, 512, 8), ("base", 12, 768, 12)],
+    [
+        ("debug", 2, 32, 2),
+        ("mini", 5, 128, 4),
+        ("tiny", 4, 256, 4),
+        ("small", 6, 512, 8),
+        ("base", 12, 768, 12),
+    ],
 )
 def test_sizes(size, layers, width, heads):
     with torch.device("meta"):

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from genolm.alphabet import UNKNOWN_CODE, Codes
 from genolm.errors import DataError
-from genolm.tokenization.scheme import NUM_SPECIAL_TOKENS, KmerScheme
+from genolm.models.base_chances import compute_base_chances
+from genolm.tokenization.scheme import KmerScheme
 from genolm.training.hardware.ranks import Ranks, get_ranks
 from genolm.training.masking.windows import MaskedBatch, MaskSettings, build_keys, mask_windows
 from genolm.training.token_stream import IGNORED_LABEL
@@ -139,30 +140,6 @@ def _score_batch(
             float(right_base.sum()),
         ]
     )
-
-
-def compute_base_chances(
-    logits: Tensor, rows: Tensor, starts_bp: Tensor, *, scheme: KmerScheme, shape: tuple[int, ...]
-) -> Tensor:
-    """Return the chance of each base at each place that the tokens see, float32 [rows, bp, 4]; 0 elsewhere.
-
-    Args:
-        logits: float32 [tokens, vocabulary].
-        rows: int64 [tokens], the row of each token.
-        starts_bp: int64 [tokens], where in its row each token begins.
-        scheme: of the tokens.
-        shape: rows, and bases of a row.
-    """
-    num_rows, width = shape
-    chances = logits[:, NUM_SPECIAL_TOKENS:].softmax(dim=-1)
-    total = torch.zeros(num_rows * width, 4)
-    count = torch.zeros(num_rows * width, 1)
-    for offset in range(scheme.k):
-        of_base = chances.view(len(chances), 4**offset, 4, 4 ** (scheme.k - 1 - offset)).sum(dim=(1, 3))
-        place = rows * width + starts_bp + offset
-        total.index_add_(0, place, of_base)
-        count.index_add_(0, place, torch.ones(len(place), 1))
-    return (total / count.clamp(min=1)).view(num_rows, width, 4)
 
 
 def pad_windows(windows: Sequence[Codes]) -> tuple[Codes, np.ndarray]:

@@ -35,7 +35,12 @@ LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "n
 
 @contextmanager
 def open_run_folder(
-    folder: Path, *, command: str, settings: dict[str, Any], inputs: dict[str, str]
+    folder: Path,
+    *,
+    command: str,
+    settings: dict[str, Any],
+    inputs: dict[str, str],
+    sources: dict[str, Any] | None = None,
 ) -> Iterator[dict[str, Any] | None]:
     """Hold a run folder, new or of this very run, while the block trains in it.
 
@@ -46,6 +51,7 @@ def open_run_folder(
         command: which training writes it.
         settings: resolved settings, JSON-able; those of LoopSettings.FREE may change when a run goes on.
         inputs: sha256 of each thing that the run reads.
+        sources: what a model card says of the inputs, such as a file's name; it does not tell runs apart.
 
     Raises:
         RunFolderError: the folder holds something else, a run with other settings or inputs, or one that
@@ -63,7 +69,7 @@ def open_run_folder(
                 return metrics
             held.enter_context(lock_run_folder(folder))
             if not is_known:
-                _write_run_config(folder, identity, ranks.count)
+                _write_run_config(folder, identity, ranks.count, sources or {})
             return None
 
         yield ranks.on_main(claim)
@@ -90,12 +96,15 @@ def _check_identity(folder: Path, identity: dict[str, Any]) -> bool:
     return False
 
 
-def _write_run_config(folder: Path, identity: dict[str, Any], num_processes: int) -> None:
+def _write_run_config(
+    folder: Path, identity: dict[str, Any], num_processes: int, sources: dict[str, Any]
+) -> None:
     write_json(
         folder / "run_config.json",
         {
             "fingerprint": _compute_run_fingerprint(identity),
             **identity,
+            "sources": sources,
             "genolm": genolm.__version__,
             "libraries": {name: version(name) for name in LIBRARIES},
             "python": platform.python_version(),

@@ -1,0 +1,1 @@
+"""A classifier over a whole genome: tracks of its probability on both strands, and peaks."""

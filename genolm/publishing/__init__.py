@@ -1,0 +1,1 @@
+"""Folders for the Hugging Face hub: models, corpora and labeled data, each with its card."""
