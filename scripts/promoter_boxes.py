@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Look for the -10 and -35 boxes in what a promoter classifier sees, on the test promoters of E. coli.
 
-Every base of every promoter gets its contribution. Averaged over the promoters, by position and base, with the
-median over the positions taken off (the composition of promoters, which the classifier knows, too), they
-make one logo. Its best window of six positions near each box is compared with the textbook consensus. How often as
+Every base of every promoter gets its contribution. Averaged over the promoters, by position and base, with
+the median over the positions taken off (the composition, which the classifier knows, too), they make one
+logo. Its best window of six positions near each box is compared with the textbook consensus. How often as
 high a window comes by chance is told by turning each promoter's contributions around by a random number of
 positions, which keeps all but the alignment; how often as many bases agree, by a random word.
 

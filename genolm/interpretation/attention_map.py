@@ -63,7 +63,10 @@ def compute_attention_maps(
             if averages_strands(classifier.model.config):
                 back = _map_strand(classifier, decode_bases(reverse_complement(encode_bases(sequence))))
                 found = AttentionMap(
-                    *((ahead + turned[..., ::-1]) / 2 for ahead, turned in zip(found, back, strict=True))
+                    *(
+                        ((ahead + turned[..., ::-1]) / 2).astype(np.float32)
+                        for ahead, turned in zip(found, back, strict=True)
+                    )
                 )
             maps.append(found)
             task.update(number)

@@ -45,7 +45,8 @@ def divide_over_bases(
     place = starts[holder] + np.arange(len(holder)) - (np.cumsum(lengths_bp) - lengths_bp)[holder]
     shares = (np.asarray(values) / np.maximum(lengths_bp, 1))[..., holder]
     divided = np.zeros((*shares.shape[:-1], length_bp))
-    np.add.at(divided, (..., place), shares)
+    index: Any = (..., place)
+    np.add.at(divided, index, shares)
     return divided
 
 

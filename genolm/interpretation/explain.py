@@ -84,7 +84,7 @@ def compute_explanation(
     target = choose_target(classifier, class_name=settings.class_name, score=settings.score)
     common: Any = {"target": target, "reporter": reporter}
     if settings.method == "mutation":
-        sizes = {"batch_size": settings.batch_size}
+        sizes: dict[str, Any] = {"batch_size": settings.batch_size}
         found = compute_mutation_map(classifier, sequences, **common, **sizes).effects
         lengths_bp = [len(sequence) for sequence in sequences]
         effects = [row[:length_bp] for row, length_bp in zip(found, lengths_bp, strict=True)]

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genolm.alphabet import decode_bases, encode_bases, reverse_complement
 from genolm.errors import DataError, SettingsError
@@ -84,7 +84,7 @@ def compute_gradient_maps(
                 other = decode_bases(reverse_complement(encode_bases(sequence)))
                 back = _explain_strand(classifier, other, target, method, steps, batch_size)
                 found = GradientMap(
-                    (found.contributions + back.contributions[::-1]) / 2,
+                    ((found.contributions + back.contributions[::-1]) / 2).astype(np.float32),
                     (found.score + back.score) / 2,
                     (found.baseline_score + back.baseline_score) / 2,
                 )
@@ -176,7 +176,6 @@ def _compute_gradients(classifier: Classifier, embedded_RTD: Tensor, target: Tar
     return _Gradients(gradients_RTD, scores_R.detach())
 
 
-def _find_embedding(model: Any) -> nn.Module:
+def _find_embedding(model: Any) -> Any:
     """Return the module with the embedding's matrix; the AWD-LSTM's heads do not tell it themselves."""
-    embedding: nn.Module = getattr(model, "awd_lstm", model).get_input_embeddings()
-    return embedding
+    return getattr(model, "awd_lstm", model).get_input_embeddings()

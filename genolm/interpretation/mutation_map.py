@@ -1,7 +1,7 @@
 """In-silico mutagenesis: how a classifier's score changes with every base of a sequence."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -125,7 +125,7 @@ def check_inputs(classifier: Classifier, sequences: Sequence[str], *, num_missin
     )
 
 
-Part = tuple[Effects, float]
+Part = tuple[Any, float]
 
 
 def _compute_each(
@@ -156,7 +156,8 @@ def _map_substitutions(classifier: Classifier, codes: Codes, target: Target, bat
     effects = np.full((len(codes), len(BASES)), np.nan, dtype=np.float32)
     score = np.nan
     for start in range(0, max(len(changes.positions), 1), batch_size):
-        part = Substitutions(*(each[start : start + batch_size] for each in changes))
+        rows_of = slice(start, start + batch_size)
+        part = Substitutions(changes.positions[rows_of], changes.bases[rows_of])
         rows = build_substituted_rows(codes, part, classifier.scheme)
         scores = compute_scores(classifier, rows, target, batch_size=batch_size)
         effects[part.positions, part.bases] = scores[1:] - scores[0]

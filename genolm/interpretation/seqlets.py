@@ -52,14 +52,14 @@ class Motif(NamedTuple):
 
 
 def find_seqlets(
-    contributions: Sequence[Numbers], *, window_bp: int = 12, min_quantile: float = 0.9
+    contributions: Sequence[Numbers], *, window_bp: int = 12, min_quantile: float = 0.75
 ) -> Seqlets:
     """Find the windows that stand out.
 
     Args:
         contributions: [length_bp] of each sequence; NaN counts as 0.
         window_bp: bases of a window; shorter sequences have none.
-        min_quantile: of the sums of all windows; one must lie above it, and above 0.
+        min_quantile: of the sums of all windows; one must reach it, and be above 0.
 
     Raises:
         SettingsError: a number is out of range.
@@ -71,15 +71,15 @@ def find_seqlets(
         raise SettingsError(
             found=f"windows of {window_bp} bp above the quantile {min_quantile}",
             expected="at least 1 bp, and a quantile from 0 to below 1",
-            remedy="choose for example 12 and 0.9",
+            remedy="choose for example 12 and 0.75",
         )
     sums = [_sum_windows(np.nan_to_num(row), window_bp) for row in contributions]
     everything = np.concatenate([*sums, np.zeros(0)])
-    threshold = max(float(np.quantile(everything, min_quantile)), 0.0) if len(everything) else 0.0
+    threshold = float(np.quantile(everything, min_quantile)) if len(everything) else 0.0
     owners, starts = [], []
     for owner, row in enumerate(sums):
         left = row.copy()
-        while len(left) and (best := int(left.argmax())) >= 0 and left[best] > threshold:
+        while len(left) and (best := int(left.argmax())) >= 0 and left[best] >= threshold and left[best] > 0:
             owners.append(owner)
             starts.append(best)
             left[max(best - window_bp + 1, 0) : best + window_bp] = -np.inf

@@ -14,7 +14,7 @@ ScoreKind = Literal["probability", "log_odds"]
 class Target(NamedTuple):
     """A class and what is said of it: its probability, its log-odds, or the value of a regression."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # not the method of a tuple
     name: str
     kind: ScoreKind
     task: Task

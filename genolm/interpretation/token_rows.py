@@ -69,14 +69,16 @@ def build_substituted_ids(codes: Codes, changes: Substitutions, scheme: KmerSche
     reference = encode_with_ends(codes, scheme)
     ids = np.repeat(reference[None], 1 + len(changes.positions), axis=0)
     difference = changes.bases.astype(np.int64) - codes[changes.positions]
-    last = changes.positions // scheme.stride
-    for step in range(-(-scheme.k // scheme.stride)):
-        token = last - step
-        offset = changes.positions - token * scheme.stride
-        row = np.flatnonzero((token >= 0) & (token < len(reference) - 2) & (offset < scheme.k))
-        place = 1 + token[row]
-        change = difference[row] * 4 ** (scheme.k - 1 - offset[row])
-        ids[1 + row, place] += np.where(reference[place] < NUM_SPECIAL_TOKENS, 0, change)
+    # The tokens that may hold each changed base, and where in them it stands: [rows, ceil(k / stride)].
+    steps = np.arange(-(-scheme.k // scheme.stride))
+    token = (changes.positions // scheme.stride)[:, None] - steps
+    offset = changes.positions[:, None] - token * scheme.stride
+    is_held = (token >= 0) & (token < len(reference) - 2) & (offset < scheme.k)
+    row, step = np.nonzero(is_held)
+    place = 1 + token[row, step]
+    powers = 4 ** np.arange(scheme.k - 1, -1, -1)
+    change = difference[row] * powers[offset[row, step]]
+    ids[1 + row, place] += np.where(reference[place] < NUM_SPECIAL_TOKENS, 0, change)
     return ids
 
 

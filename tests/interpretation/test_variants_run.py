@@ -233,6 +233,18 @@ def test_an_output_of_another_kind_is_refused(place, model, output, message):
         annotate(place, model, write_vcf(place / "in.vcf", make_lines()), output=output)
 
 
+@pytest.mark.parametrize("output", ["in.vcf", "in.tsv"])
+def test_the_input_is_not_overwritten(place, model, output):
+    source = write_vcf(place / "in.vcf", make_lines())
+    before = source.read_text()
+    if output == "in.tsv":
+        (place / "in.tsv").write_text("contig,position,ref,alt\n1,50,A,C\n")
+        source = place / "in.tsv"
+    with pytest.raises(SettingsError, match=rf"--output {output} for the variants of {source.name}; "):
+        annotate(place, model, source, output=output)
+    assert (place / "in.vcf").read_text() == before
+
+
 def test_a_vcf_from_a_table_is_refused(place, model):
     (place / "in.csv").write_text("contig,position,ref,alt\n")
     with pytest.raises(SettingsError, match=r"--output out.vcf.gz for variants from a table; .* with .tsv"):

@@ -85,6 +85,12 @@ def annotate_variants(
     reporter = reporter or Reporter()
     from_vcf = is_vcf(variants_path)
     table_path, vcf_path = _name_outputs(output, from_vcf=from_vcf)
+    if variants_path.resolve() in (table_path.resolve(), vcf_path and vcf_path.resolve()):
+        raise SettingsError(
+            found=f"--output {output.name} for the variants of {variants_path.name}",
+            expected="files other than the input",
+            remedy="choose another --output",
+        )
     if from_vcf:
         load_pysam()
     scorer = load_scorer(model_folder, settings)
@@ -122,7 +128,8 @@ def annotate_variants(
             if vcf is not None:
                 annotate_record(record.source, scorer.fields, results)
                 vcf.write(record.source)
-            task.update(number)
+            if number % settings.records_at_a_time == 0:
+                task.update(number)
     num_scored = counts.pop("", 0)
     paths = (table_path,) if vcf_path is None else (vcf_path, table_path)
     return AnnotatedVariants(num_scored + counts.total(), num_scored, dict(counts.most_common()), paths)
