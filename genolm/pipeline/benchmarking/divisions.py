@@ -100,8 +100,8 @@ def _iter_splits(
     elif benchmark.protocol == "holdout":
         for repeat, seed in enumerate(benchmark.seeds):
             split_seed = benchmark.split_seed + repeat
-            splits = assign_groups(groups, data.labels, fractions=HOLDOUT_SHARES, seed=split_seed)
-            yield repeat, 0, tuple(map(str, splits)), (seed,)
+            chosen = assign_groups(groups, data.labels, fractions=HOLDOUT_SHARES, seed=split_seed)
+            yield repeat, 0, tuple(map(str, chosen)), (seed,)
     else:
         for fold in build_folds(
             data.labels,
