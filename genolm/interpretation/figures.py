@@ -63,7 +63,8 @@ def _draw_heat_map(figure: Any, codes: npt.NDArray[np.uint8], effects: Numbers, 
     panel.plot(known, [ROWS.index(BASES[code]) for code in codes[known]], "k.", markersize=2)
     panel.set_yticks(range(len(ROWS)), ROWS)
     figure.axes[0].tick_params(labelbottom=False)
-    figure.colorbar(image, ax=panel, label=f"change of {unit}", fraction=0.05, pad=0.01)
+    bar = figure.colorbar(image, ax=panel, fraction=0.05, pad=0.01)
+    bar.set_label(f"change of\n{unit}", fontsize="small")
     panel.set_facecolor("#dddddd")
 
 
