@@ -1,4 +1,4 @@
-"""The figures of a published model: how its training went, and its ROC curve."""
+"""The figures of a published model: how its training went, its ROC curve, what it sees in one sequence."""
 
 import math
 import shutil
@@ -12,15 +12,20 @@ from genolm.corpus.builtin import resolve_source
 from genolm.corpus.labeled import LabeledData, read_labeled
 from genolm.errors import PublishError
 from genolm.evaluation.curves import Curve, compute_roc_curve
-from genolm.inference.classify import classify_sequences, load_classifier
+from genolm.inference.classify import Classifier, classify_sequences, load_classifier
+from genolm.interpretation.figures import plot_sequence_map
+from genolm.interpretation.mutation_map import compute_contributions, compute_mutation_map
+from genolm.interpretation.targets import choose_target
 from genolm.models.scoring import select_scores
 from genolm.publishing.finished_run import LOG_FILE, LOSS_FIGURE_FILE, FinishedRun
 from genolm.training.loss_figure import plot_loss_curve
 
 LOSS_FIGURE, ROC_FIGURE = "figures/loss_curve.png", "figures/roc.png"
+MAP_FIGURE = "figures/mutation_map.png"
 CAPTIONS = {
     LOSS_FIGURE: "Loss during training",
     ROC_FIGURE: "ROC curve on the test split",
+    MAP_FIGURE: "Mutation map of the first test sequence of its class",
 }
 _TOLERANCE = 1e-3  # of an AUROC that another machine, or another precision, computes again
 
@@ -31,8 +36,8 @@ def save_figures(run: FinishedRun, folder: Path, *, data: str | None = None) -> 
     Args:
         run: the finished run.
         folder: of the publication.
-        data: the labeled sequences that the classifier was trained on, for the ROC curve: a file with a split
-            column, or `builtin:` and a name.
+        data: the labeled sequences that the classifier was trained on, for the ROC curve and the mutation map:
+            a file with a split column, or `builtin:` and a name.
 
     Raises:
         PublishError: a ROC curve of no classifier of two classes, or of other data than the run's.
@@ -49,15 +54,12 @@ def save_figures(run: FinishedRun, folder: Path, *, data: str | None = None) -> 
             plot_loss_curve(figure.with_name(LOG_FILE), folder / LOSS_FIGURE, best_step=best_step)
         names.append(LOSS_FIGURE)
     if data is not None:
-        curve = _compute_test_roc(run, data)
-        (folder / ROC_FIGURE).parent.mkdir(exist_ok=True)
-        _plot_roc(curve, folder / ROC_FIGURE)
-        names.append(ROC_FIGURE)
+        names += _save_test_figures(run, folder, data)
     return names
 
 
-def _compute_test_roc(run: FinishedRun, source: str) -> Curve:
-    """Score the test split again; its AUROC has to be the one that the training found."""
+def _save_test_figures(run: FinishedRun, folder: Path, source: str) -> list[str]:
+    """Score the test split again and draw it; its AUROC has to be the one that the training found."""
     known = run.metrics.get("test", {}).get("auroc")
     is_binary = run.auto_class == "AutoModelForSequenceClassification" and len(run.config["id2label"]) == 2
     if not is_binary or known is None:
@@ -77,7 +79,25 @@ def _compute_test_roc(run: FinishedRun, source: str) -> Curve:
             expected=f"{known:.4f}, which the run found on its own test split",
             remedy="name the data that the classifier was trained with, or leave --data out",
         )
-    return curve
+    (folder / ROC_FIGURE).parent.mkdir(exist_ok=True)
+    _plot_roc(curve, folder / ROC_FIGURE)
+    first = int(np.flatnonzero(labels == 1)[0])
+    _plot_mutation_map(classifier, test.sequences[first], folder / MAP_FIGURE, title=test.ids[first])
+    return [ROC_FIGURE, MAP_FIGURE]
+
+
+def _plot_mutation_map(classifier: Classifier, sequence: str, path: Path, *, title: str) -> None:
+    target = choose_target(classifier, score="log_odds")
+    effects = compute_mutation_map(classifier, [sequence], target=target).effects
+    plot_sequence_map(
+        sequence,
+        compute_contributions(effects)[0],
+        path.with_suffix(""),
+        effects=effects[0],
+        title=title,
+        unit=target.unit,
+    )
+    path.with_suffix(".svg").unlink()
 
 
 def _number_labels(data: LabeledData, names: tuple[str, ...], source: str) -> np.ndarray:

@@ -26,6 +26,7 @@ FILES = {
     "README.md",
     "config.json",
     "figures/loss_curve.png",
+    "figures/mutation_map.png",
     "figures/roc.png",
     "metrics.json",
     "model.safetensors",
@@ -93,6 +94,7 @@ def test_the_card_shows_the_figures_and_the_results_stand_beside_it(published):
     assert "promoters.csv" in card
     assert "/home/ada" not in card
     assert "\n![ROC curve on the test split](figures/roc.png)\n" in card
+    assert "](figures/mutation_map.png)" in card
     assert card.count("figures/loss_curve.png") == 1
     assert (published / ".eval_results" / "genolm.yaml").read_text()
 
