@@ -47,7 +47,8 @@ class AwdLstmConfig(PretrainedConfig):
         max_bptt_tokens: a classifier learns from at most so many tokens of a sequence, those that it reads
             last; what it read before them counts in state and pools, without a gradient.
         activation_regularization: weight of the L2 penalty on the last layer (AR), in training.
-        temporal_activation_regularization: weight of the L2 penalty on its changes (TAR), in training.
+        temporal_activation_regularization: weight of the L2 penalty on its changes (TAR), in training; of a
+            classifier both are means over the sequences, so that they do not depend on padding.
         kmer_k: bases of a k-mer token.
         kmer_stride: bases between the starts of neighboring tokens.
         successor_softmax: score only the 4 ** stride tokens that can follow; otherwise the whole vocabulary.
@@ -512,16 +513,34 @@ class AwdLstmForSequenceClassification(AwdLstmPreTrainedModel):
         if config.direction == "backward":
             input_ids, real_BT = reverse_tokens(input_ids, lengths_B), reverse_tokens(real_BT, lengths_B)
         if input_ids.shape[1] <= config.max_bptt_tokens:
-            hidden_BTD = self.awd_lstm(input_ids, in_reading_order=True).last_hidden_state
-            pooled_BP = pool_last_max_mean(hidden_BTD.float(), real_BT)
+            hidden_BTD = self.awd_lstm(input_ids, in_reading_order=True).last_hidden_state.float()
+            pooled_BP = pool_last_max_mean(hidden_BTD, real_BT)
         else:
-            pooled_BP = self._pool_by_windows(input_ids, real_BT, lengths_B)
+            pooled_BP, hidden_BTD, real_BT = self._pool_by_windows(input_ids, real_BT, lengths_B)
         logits_BC = self.head(pooled_BP).float()
         loss = None if labels is None else self._compute_loss(logits_BC, labels)
+        if loss is not None and self.training:
+            loss = loss + self._compute_activation_penalty(hidden_BTD, real_BT)
         return SequenceClassifierOutput(loss=loss, logits=logits_BC)
 
-    def _pool_by_windows(self, input_ids_BT: Tensor, real_BT: Tensor, lengths_B: Tensor) -> Tensor:
+    def _compute_activation_penalty(self, hidden_BTD: Tensor, real_BT: Tensor) -> Tensor | float:
+        """AR and TAR of each sequence, averaged; as fastai has them in its text classifier, too."""
+        penalty: Tensor | float = 0.0
+        if self.config.activation_regularization > 0:
+            square_B = mean_over_real(hidden_BTD.pow(2).mean(dim=-1), real_BT)
+            penalty = self.config.activation_regularization * square_B.mean()
+        if self.config.temporal_activation_regularization > 0:
+            change_BTD = hidden_BTD[:, 1:] - hidden_BTD[:, :-1]
+            square_B = mean_over_real(change_BTD.pow(2).mean(dim=-1), real_BT[:, 1:] & real_BT[:, :-1])
+            penalty = penalty + self.config.temporal_activation_regularization * square_B.mean()
+        return penalty
+
+    def _pool_by_windows(
+        self, input_ids_BT: Tensor, real_BT: Tensor, lengths_B: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Read long sequences with bounded memory: by windows, then each row's last tokens with a gradient.
+
+        Returns the pools [B, 3 * D], and of those last tokens the states [B, L, D] and which are real [B, L].
 
         What a row skips is a whole number of windows, so that it does not depend on the other rows; a row
         that has skipped enough waits with its state for the others.
@@ -548,9 +567,9 @@ class AwdLstmForSequenceClassification(AwdLstmPreTrainedModel):
         position_BT = position_BT.clamp(max=input_ids_BT.shape[1] - 1)
         ids_BT = input_ids_BT.gather(1, position_BT)
         hidden_BTD = self.awd_lstm(ids_BT, state=state, in_reading_order=True).last_hidden_state.float()
-        return join_pools(
-            merge_pools(pools, collect_pools(hidden_BTD, real_BT.gather(1, position_BT) & inside_BT))
-        )
+        last_real_BT = real_BT.gather(1, position_BT) & inside_BT
+        pooled_BP = join_pools(merge_pools(pools, collect_pools(hidden_BTD, last_real_BT)))
+        return pooled_BP, hidden_BTD, last_real_BT
 
     def _compute_loss(self, logits_BC: Tensor, labels: Tensor) -> Tensor:
         if self.config.num_labels == 1:
@@ -558,6 +577,11 @@ class AwdLstmForSequenceClassification(AwdLstmPreTrainedModel):
         if self.config.problem_type == "multi_label_classification":
             return F.binary_cross_entropy_with_logits(logits_BC, labels.float())
         return F.cross_entropy(logits_BC, labels.view(-1))
+
+
+def mean_over_real(values_BT: Tensor, real_BT: Tensor) -> Tensor:
+    """Average over the real positions of each row, [B]; 0 where there is none."""
+    return (values_BT * real_BT).sum(dim=1) / real_BT.sum(dim=1).clamp(min=1)
 
 
 class Pools(NamedTuple):

@@ -36,8 +36,8 @@ def save_figures(run: FinishedRun, folder: Path, *, data: str | None = None) -> 
     Args:
         run: the finished run.
         folder: of the publication.
-        data: the labeled sequences that the classifier was trained on, for the ROC curve and the mutation map:
-            a file with a split column, or `builtin:` and a name.
+        data: the labeled sequences that the classifier was trained on, for the ROC curve and the mutation
+            map: a file with a split column, or `builtin:` and a name.
 
     Raises:
         PublishError: a ROC curve of no classifier of two classes, or of other data than the run's.

@@ -283,6 +283,48 @@ def test_the_activation_penalty_is_on_the_dropped_states_as_in_fastai():
     torch.testing.assert_close(losses[0] - losses[1], 2 * (dropped**2).mean(), rtol=1e-4, atol=1e-6)
 
 
+def compute_classifier_losses(
+    rows: list[Tensor], **changes
+) -> tuple[Tensor, Tensor, AwdLstmForSequenceClassification]:
+    """The loss in training with and without AR and TAR, whose weights are 2 and 3."""
+    model = build_model(AwdLstmForSequenceClassification, **NO_DROPOUT, **changes).train()
+    ids, mask = pad_rows(rows)
+    labels, losses = torch.arange(len(rows)) % 2, []
+    for ar, tar in ((2.0, 3.0), (0.0, 0.0)):
+        model.config.activation_regularization, model.config.temporal_activation_regularization = ar, tar
+        losses.append(model(ids, attention_mask=mask, labels=labels).loss)
+    return losses[0], losses[1], model
+
+
+def test_a_classifier_has_both_penalties_per_sequence_whatever_the_padding():
+    ends = torch.tensor([CLS]), torch.tensor([SEP])
+    rows = [torch.cat([ends[0], draw_ids(length, seed=length), ends[1]]) for length in (9, 4, 1)]
+    penalized, plain, model = compute_classifier_losses(rows)
+    expected = 0.0
+    for row in rows:
+        hidden = model.awd_lstm(row[None]).last_hidden_state[0, 1:-1]
+        expected = expected + 2 * hidden.pow(2).mean() / 3
+        if len(hidden) > 1:
+            expected = expected + 3 * (hidden[1:] - hidden[:-1]).pow(2).mean() / 3
+    torch.testing.assert_close(penalized - plain, expected, rtol=1e-4, atol=1e-6)
+    assert penalized > plain + 0.01
+    assert model.eval()(rows[0][None], labels=torch.tensor([0])).loss.isfinite()
+
+
+def test_long_sequences_are_penalized_on_the_tokens_that_are_learned_from():
+    penalized, plain, model = compute_classifier_losses([draw_ids(20)], max_bptt_tokens=8, bptt_tokens=4)
+    hidden = model.awd_lstm(draw_ids(20)[None]).last_hidden_state[0, 12:]
+    expected = 2 * hidden.pow(2).mean() + 3 * (hidden[1:] - hidden[:-1]).pow(2).mean()
+    torch.testing.assert_close(penalized - plain, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_an_evaluated_classifier_has_no_penalty():
+    model = build_model(AwdLstmForSequenceClassification, activation_regularization=5.0)
+    ids, labels = draw_ids(2, 6), torch.tensor([0, 1])
+    loss = model(ids, labels=labels).loss
+    torch.testing.assert_close(loss, F.cross_entropy(model(ids).logits, labels))
+
+
 def test_one_token_has_no_temporal_penalty():
     model = build_model(AwdLstmForCausalLM, temporal_activation_regularization=1.0).train()
     ids = draw_ids(3, 1)

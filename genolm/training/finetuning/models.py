@@ -102,6 +102,8 @@ def build_config(
         **settings.dropout.build_config(),
         "classifier_dropout": settings.classifier_dropout,
         "max_bptt_tokens": settings.max_bptt_tokens,
+        "activation_regularization": settings.activation_regularization,
+        "temporal_activation_regularization": settings.temporal_activation_regularization,
         **settings.head.build_config(),
         **outputs,
     }

@@ -69,6 +69,10 @@ class FinetuneSettings:
     average_strands: bool = False  # predict by the mean over both strands, here and wherever genolm predicts
     max_bptt_tokens: int = 1_400  # AWD-LSTM: the gradient goes through so many tokens, those read last
     head: HeadSettings = field(default_factory=HeadSettings)  # of an AWD-LSTM
+    activation_regularization: float = (
+        0.0  # AR and TAR of an AWD-LSTM: weights of the L2 penalties on its last
+    )
+    temporal_activation_regularization: float = 0.0  # layer and on the changes from token to token
     freeze_embeddings: bool = False  # given embeddings stay as they are; they learn otherwise
     dropout: DropoutSettings = field(default_factory=DropoutSettings)  # AWD-LSTM; a BERT keeps its own
     model: AwdLstmSettings = field(default_factory=AwdLstmSettings)  # of a classifier from random weights
@@ -121,6 +125,13 @@ class FinetuneSettings:
                 found=f"{asked[0]} with long_inputs windows",
                 expected="sequences that the model reads whole",
                 remedy=f"leave {asked[0]} out, or shorten the sequences",
+            )
+        if min(self.activation_regularization, self.temporal_activation_regularization) < 0:
+            raise SettingsError(
+                found=f"activation_regularization {self.activation_regularization}, "
+                f"temporal_activation_regularization {self.temporal_activation_regularization}",
+                expected="0 or more",
+                remedy="correct the finetune settings",
             )
         if self.max_bptt_tokens < 1:
             raise SettingsError(
