@@ -1,10 +1,12 @@
-"""The fastest kernels of a CPU for a transformers model: attention in bf16, and matrix products in fp32.
+"""The fastest kernels of a CPU for a transformers model, and memory that is kept from one step to the next.
 
 Shapes: B batch, H heads, T tokens, D width of a head.
 """
 
+import ctypes
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +17,8 @@ from transformers.masking_utils import sdpa_mask
 PRODUCT_ATTENTION = "genolm_products"
 MAX_PRODUCT_TOKENS = 1024  # beyond, B * H * T * T scores per layer cost more memory than the speed is worth
 MAX_FP32_ERROR = 1e-5  # of a product relative to its largest entry: bf16 is off by 1e-3, fp32 by 1e-7
+# of malloc.h, for mallopt
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 
 
 def compute_product_attention(
@@ -63,9 +67,9 @@ def choose_cpu_kernels(model: PreTrainedModel, precision: str, *, num_tokens: in
     the model lets it be exchanged (the ModernBERT of transformers 5.0 does not). In fp32, matrix products go
     to oneDNN instead of MKL, which runs at half speed on processors of other makers than its own;
     torch.set_float32_matmul_precision("medium") does that, and where it would also round to bf16 (on
-    processors with AMX) it is left alone. The choice depends on the machine and on the arguments only, never
-    on a measured time, so that a run goes on with the same kernels. A model on a GPU is left as it is, and
-    nothing of this is saved with the model.
+    processors with AMX) it is left alone. Both keep freed memory (see `keep_freed_memory`). The choice
+    depends on the machine and on the arguments only, never on a measured time, so that a run goes on with the
+    same kernels. A model on a GPU is left as it is, and nothing of this is saved with the model.
 
     Args:
         model: not wrapped, on the device where it computes.
@@ -82,11 +86,37 @@ def choose_cpu_kernels(model: PreTrainedModel, precision: str, *, num_tokens: in
             model.set_attn_implementation(PRODUCT_ATTENTION)
         if on_cpu and precision == "no" and _is_medium_exact():
             torch.set_float32_matmul_precision("medium")
-        yield
+        with keep_freed_memory() if on_cpu else nullcontext():
+            yield
     finally:
         torch.set_float32_matmul_precision(former_products)
         if model.config._attn_implementation != former_attention:
             model.set_attn_implementation(former_attention)
+
+
+@contextmanager
+def keep_freed_memory() -> Iterator[None]:
+    """Let the process keep the memory of freed tensors for the next ones inside the block.
+
+    The C library of Linux (glibc) gives every block over 32 MB back to the system when it is freed, and what
+    lies free at the end of its heap too. The next step gets it again page by page, each zeroed by the system:
+    a tensor of 33 MB (the attention scores of 64 heads and 512 tokens) then costs as much as the product
+    that fills it. Elsewhere this does nothing. After the block glibc has the limits again at which its own
+    adjustment ends once a large block was freed.
+    """
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    set_option = getattr(library, "mallopt", None)  # musl has none
+    if set_option is None:
+        yield
+        return
+    set_option(M_MMAP_MAX, 0)
+    set_option(M_TRIM_THRESHOLD, -1)
+    try:
+        yield
+    finally:
+        set_option(M_MMAP_MAX, 65536)
+        set_option(M_MMAP_THRESHOLD, 32 * 2**20)
+        set_option(M_TRIM_THRESHOLD, 64 * 2**20)
 
 
 def _is_medium_exact() -> bool:

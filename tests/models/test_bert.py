@@ -3,7 +3,9 @@
 import copy
 import json
 import os
+import platform
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -460,3 +462,23 @@ def test_fp32_takes_faster_products_only_where_they_are_exact(monkeypatch, large
     with choose_cpu_kernels(build(), "no", num_tokens=20):
         assert torch.get_float32_matmul_precision() == expected
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+def count_page_faults(megabytes: int) -> int:
+    """Return how many pages the system must give for a new tensor."""
+    tensor = torch.empty(megabytes << 20, dtype=torch.uint8)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    tensor[::4096] = 1
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library frees by other rules")
+@pytest.mark.parametrize("precision", ["bf16", "no"])
+def test_memory_of_freed_tensors_is_kept_in_the_block_alone(precision):
+    with choose_cpu_kernels(build(), precision, num_tokens=20):
+        count_page_faults(64)
+        kept = count_page_faults(60)  # less, as a hole among other blocks loses some bytes to the alignment
+    count_page_faults(256)
+    given_back = count_page_faults(256)
+    assert given_back >= 128  # of 2 MB, if the system gives huge pages; else 65,536
+    assert kept < given_back / 32
