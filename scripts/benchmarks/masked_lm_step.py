@@ -8,8 +8,8 @@ the same precision, in turns in one process. The standard way: text of k-mers, a
 spaces, DataCollatorForLanguageModeling, Trainer, SDPA and the usual dropout of 0.1. Its text is tokenized
 ahead, as the examples of transformers do, and what that costs is told apart. Ours: `run_training` on
 `MaskedBatches`, so bases are cut, encoded and hidden within the step; no dropout, the head on scored tokens
-alone, the kernels that `choose_cpu_kernels` picks. Medians over all steps, by the wall and by CPU time (which
-other work on the machine disturbs less).
+alone, the kernels that `choose_cpu_kernels` picks and the memory that it keeps. Medians over all steps, by
+the wall and by CPU time (which other work on the machine disturbs less).
 
 The floor is the time of the step's matrix products at the rate of one large product, measured on the spot.
 

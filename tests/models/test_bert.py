@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,7 +20,12 @@ from transformers import BertConfig, BertForMaskedLM, BertModel, ModernBertForMa
 
 from genolm.errors import RunFolderError, SettingsError
 from genolm.models import attention
-from genolm.models.attention import PRODUCT_ATTENTION, choose_cpu_kernels, compute_product_attention
+from genolm.models.attention import (
+    PRODUCT_ATTENTION,
+    choose_cpu_kernels,
+    compute_product_attention,
+    keep_freed_memory,
+)
 from genolm.models.bert import BertSettings, build_masked_lm, load_masked_lm, use_masked_only_head
 from genolm.tokenization.scheme import BpeScheme, KmerScheme
 from genolm.tokenization.tokenizer_json import save_tokenizer
@@ -482,3 +488,11 @@ def test_memory_of_freed_tensors_is_kept_in_the_block_alone(precision):
     given_back = count_page_faults(256)
     assert given_back >= 128  # of 2 MB, if the system gives huge pages; else 65,536
     assert kept < given_back / 32
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library frees by other rules")
+def test_a_c_library_without_mallopt_is_left_alone(monkeypatch):
+    monkeypatch.setattr(attention, "ctypes", SimpleNamespace(CDLL=lambda name: object()))
+    with keep_freed_memory():
+        count_page_faults(256)
+        assert count_page_faults(256) >= 128
