@@ -39,7 +39,7 @@ class _Pools(NamedTuple):
 
 def shares_prefixes(model: nn.Module) -> bool:
     """Say whether `compute_variant_logits` can read the rows of this model."""
-    return isinstance(model, AwdLstmForSequenceClassification)
+    return isinstance(model, AwdLstmForSequenceClassification) and model.config.classifier_parts == 1
 
 
 def compute_variant_logits(model: Any, ids_RT: Tensor) -> Tensor:

@@ -42,6 +42,8 @@ class AwdLstmConfig(PretrainedConfig):
         output_dropout: features of the last layer vanish before the decoder.
         classifier_size: width of the inner layer of the classifier's head.
         classifier_dropout: dropout before the head.
+        classifier_parts: a classifier pools so many parts of a sequence, of equal length, each by itself, so
+            that its head knows where something is; with 1 it pools the whole.
         classifier_norm: "layer", or "batch" as in fastai; a prediction is independent of its batch with both.
         bptt_tokens: a classifier reads what is longer than `max_bptt_tokens` by windows of so many tokens.
         max_bptt_tokens: a classifier learns from at most so many tokens of a sequence, those that it reads
@@ -73,6 +75,7 @@ class AwdLstmConfig(PretrainedConfig):
         classifier_size: int = 50,
         classifier_dropout: float = 0.4,
         classifier_norm: str = "layer",
+        classifier_parts: int = 1,
         bptt_tokens: int = 70,
         max_bptt_tokens: int = 1400,
         activation_regularization: float = 2.0,
@@ -100,6 +103,7 @@ class AwdLstmConfig(PretrainedConfig):
         self.classifier_size = classifier_size
         self.classifier_dropout = classifier_dropout
         self.classifier_norm = classifier_norm
+        self.classifier_parts = classifier_parts
         self.bptt_tokens = bptt_tokens
         self.max_bptt_tokens = max_bptt_tokens
         self.activation_regularization = activation_regularization
@@ -462,9 +466,10 @@ class ClassifierHead(nn.Module):
     def __init__(self, config: AwdLstmConfig):
         super().__init__()
         has_batch_norm = config.classifier_norm == "batch"
-        self.norm = (HeadBatchNorm if has_batch_norm else nn.LayerNorm)(3 * config.embedding_size)
+        num_features = 3 * config.embedding_size * config.classifier_parts
+        self.norm = (HeadBatchNorm if has_batch_norm else nn.LayerNorm)(num_features)
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.inner = nn.Linear(3 * config.embedding_size, config.classifier_size)
+        self.inner = nn.Linear(num_features, config.classifier_size)
         self.inner_norm = (
             nn.Sequential(HeadBatchNorm(config.classifier_size), nn.Dropout(0.1))
             if has_batch_norm
@@ -479,7 +484,7 @@ class ClassifierHead(nn.Module):
 class AwdLstmForSequenceClassification(AwdLstmPreTrainedModel):
     """Classifier (or regressor, with one label) on the concatenated last, maximum and mean hidden state.
 
-    The last one is that of the token read last.
+    The last one is that of the token read last. With `classifier_parts` each part of a sequence has its own.
     """
 
     def __init__(self, config: AwdLstmConfig):
@@ -514,7 +519,11 @@ class AwdLstmForSequenceClassification(AwdLstmPreTrainedModel):
             input_ids, real_BT = reverse_tokens(input_ids, lengths_B), reverse_tokens(real_BT, lengths_B)
         if input_ids.shape[1] <= config.max_bptt_tokens:
             hidden_BTD = self.awd_lstm(input_ids, in_reading_order=True).last_hidden_state.float()
-            pooled_BP = pool_last_max_mean(hidden_BTD, real_BT)
+            pooled_BP = pool_parts(hidden_BTD, real_BT, config.classifier_parts)
+        elif config.classifier_parts > 1:
+            raise ValueError(
+                f"classifier_parts needs at most {config.max_bptt_tokens} tokens (max_bptt_tokens)"
+            )
         else:
             pooled_BP, hidden_BTD, real_BT = self._pool_by_windows(input_ids, real_BT, lengths_B)
         logits_BC = self.head(pooled_BP).float()
@@ -591,6 +600,16 @@ class Pools(NamedTuple):
     max_BD: Tensor
     sum_BD: Tensor
     count_B1: Tensor
+
+
+def pool_parts(hidden_BTD: Tensor, real_BT: Tensor, num_parts: int) -> Tensor:
+    """Pool each part of the real positions, which are divided evenly: [B, num_parts * 3 * D]."""
+    if num_parts == 1:
+        return pool_last_max_mean(hidden_BTD, real_BT)
+    number_BT = real_BT.cumsum(dim=1) - 1
+    part_BT = number_BT * num_parts // real_BT.sum(dim=1, keepdim=True).clamp(min=1)
+    pools = [pool_last_max_mean(hidden_BTD, real_BT & (part_BT == part)) for part in range(num_parts)]
+    return torch.cat(pools, dim=-1)
 
 
 def pool_last_max_mean(hidden_BTD: Tensor, real_BT: Tensor) -> Tensor:

@@ -124,7 +124,12 @@ def select_scores(probabilities: np.ndarray) -> np.ndarray:
 
 
 def find_max_tokens(config: Any) -> int | None:
-    """Return how many tokens a model has positions for, [CLS] and [SEP] among them; None if any number."""
+    """Return how many tokens a model has positions for, [CLS] and [SEP] among them; None if any number.
+
+    An AWD-LSTM that pools parts of a sequence has to read it in one piece.
+    """
+    if getattr(config, "classifier_parts", 1) > 1:
+        return int(config.max_bptt_tokens)
     limit: int | None = getattr(config, "max_position_embeddings", None)
     return limit
 

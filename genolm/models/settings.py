@@ -37,19 +37,24 @@ class HeadSettings:
 
     size: int = 50  # width of the layer
     norm: HeadNorm = "layer"  # batch: as fastai, learns by the statistics of batches; rows of 1 are taken
+    parts: int = 1  # pool so many parts of a sequence, each by itself: for sequences aligned at some base
 
     def __post_init__(self) -> None:
         """Check choice and range."""
-        if self.size < 1 or self.norm not in get_args(HeadNorm):
+        if min(self.size, self.parts) < 1 or self.norm not in get_args(HeadNorm):
             raise SettingsError(
-                found=f"a head of size {self.size} with norm {self.norm!r}",
-                expected=f"a size of at least 1, norm one of {', '.join(get_args(HeadNorm))}",
+                found=f"a head of size {self.size} and {self.parts} parts with norm {self.norm!r}",
+                expected=f"size and parts of at least 1, norm one of {', '.join(get_args(HeadNorm))}",
                 remedy="correct the head settings",
             )
 
     def build_config(self) -> dict[str, Any]:
         """Return the entries of an AwdLstmConfig."""
-        return {"classifier_size": self.size, "classifier_norm": self.norm}
+        return {
+            "classifier_size": self.size,
+            "classifier_norm": self.norm,
+            "classifier_parts": self.parts,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM, AwdLstmForSequenceClassification, AwdLstmModel
-from genolm.models.modeling_awd_lstm import drop_weights, pool_last_max_mean, variational_dropout
+from genolm.models.modeling_awd_lstm import (
+    drop_weights,
+    pool_last_max_mean,
+    pool_parts,
+    variational_dropout,
+)
 
 FASTAI = Path(__file__).parents[1] / "fixtures" / "fastai_awd_lstm.safetensors"
 NO_DROPOUT = {
@@ -281,6 +286,29 @@ def test_the_activation_penalty_is_on_the_dropped_states_as_in_fastai():
     torch.manual_seed(5)
     dropped = variational_dropout(model.awd_lstm(ids).last_hidden_state, 0.5, training=True)
     torch.testing.assert_close(losses[0] - losses[1], 2 * (dropped**2).mean(), rtol=1e-4, atol=1e-6)
+
+
+def test_the_pools_of_two_parts_of_a_small_case():
+    hidden = torch.tensor([[[9.0], [1.0], [5.0], [3.0], [4.0], [8.0]]])
+    real = torch.tensor([[False, True, True, True, True, False]])
+    assert pool_parts(hidden, real, 2).tolist() == [[5.0, 5.0, 3.0, 4.0, 4.0, 3.5]]
+    assert pool_parts(hidden, real, 1).tolist() == pool_last_max_mean(hidden, real).tolist()
+    # of four positions in five parts the last part has none
+    assert pool_parts(hidden, real, 5)[0, :3].tolist() == [1.0, 1.0, 1.0]
+    assert pool_parts(hidden, real, 5)[0, 12:].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_head_of_parts_knows_where_something_is_and_nothing_of_the_batch():
+    model = build_model(AwdLstmForSequenceClassification, classifier_parts=4, **NO_DROPOUT)
+    assert model.head.inner.in_features == 4 * 3 * 8
+    rows = [draw_ids(length, seed=length) for length in (16, 5, 9, 1)]
+    ids, mask = pad_rows(rows)
+    with torch.no_grad():
+        together = model(ids, attention_mask=mask).logits
+        alone = torch.cat([model(row[None]).logits for row in rows])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="classifier_parts needs at most 8 tokens"):
+        build_model(AwdLstmForSequenceClassification, classifier_parts=2, max_bptt_tokens=8)(ids)
 
 
 def compute_classifier_losses(

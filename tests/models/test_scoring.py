@@ -10,6 +10,7 @@ from genolm.models.scoring import (
     check_lengths,
     compute_probabilities,
     cut_long_inputs,
+    find_max_tokens,
     find_task,
     select_scores,
 )
@@ -105,6 +106,11 @@ def test_the_progress_over_windows_counts_sequences():
     assert found.shape == (5, 2)
     assert done == sorted(done)
     assert done[-1] == 5
+
+
+def test_a_head_of_parts_reads_a_sequence_in_one_piece():
+    whole, parts = (AwdLstmConfig(classifier_parts=number, max_bptt_tokens=30) for number in (1, 4))
+    assert (find_max_tokens(whole), find_max_tokens(parts)) == (None, 30)
 
 
 def test_the_length_limit_names_the_sequence_and_the_bases_that_fit():

@@ -106,8 +106,9 @@ def test_batches_read_their_sequences_anew_in_each_epoch():
             "phase_augmentation with long_inputs windows",
         ),
         ({"max_bptt_tokens": 0}, "max_bptt_tokens 0; expected at least 1"),
+        ({"temporal_activation_regularization": -1.0}, "temporal_activation_regularization -1.0; expected 0"),
     ],
-    ids=["strand-token", "average-token", "phase-windows", "bptt"],
+    ids=["strand-token", "average-token", "phase-windows", "bptt", "tar"],
 )
 def test_what_the_augmentations_cannot_do_is_refused(changes, message):
     with pytest.raises(SettingsError, match=message):
@@ -115,10 +116,16 @@ def test_what_the_augmentations_cannot_do_is_refused(changes, message):
 
 
 def test_a_head_has_a_size_and_one_of_two_norms():
-    assert HeadSettings().build_config() == {"classifier_size": 50, "classifier_norm": "layer"}
-    with pytest.raises(SettingsError, match="a head of size 50 with norm 'group'; expected a size"):
+    assert HeadSettings(parts=4).build_config() == {
+        "classifier_size": 50,
+        "classifier_norm": "layer",
+        "classifier_parts": 4,
+    }
+    with pytest.raises(SettingsError, match="a head of size 50 and 0 parts"):
+        HeadSettings(parts=0)
+    with pytest.raises(SettingsError, match="a head of size 50 and 1 parts with norm 'group'; expected size"):
         HeadSettings(norm="group")
-    with pytest.raises(SettingsError, match="a head of size 0 with norm 'layer'"):
+    with pytest.raises(SettingsError, match="a head of size 0 and 1 parts with norm 'layer'"):
         HeadSettings(size=0)
 
 
