@@ -379,7 +379,7 @@ def test_predict_and_evaluate_refuse_a_folder_that_is_no_classifier(space, tmp_p
             outcome, 4, "a model without a classifier's head in .*a language model.*genolm finetune"
         )
         check_refused(run_cli(*words, space.folder / "corpus"), 4, "no tokenizer_config.json in .*corpus")
-        check_refused(run_cli(*words, tmp_path / "none"), 4, "no tokenizer_config.json in .*none")
+        check_refused(run_cli(*words, tmp_path / "none"), 4, "no model folder .*none; expected a folder that")
         run_cli("tokenizer", "build", "kmer_k3_s1", "--output", tmp_path / "tokenizer")
         check_refused(run_cli(*words, tmp_path / "tokenizer"), 4, "no model.safetensors in .*tokenizer")
 

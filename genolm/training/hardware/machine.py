@@ -20,7 +20,19 @@ LIBRARIES = (
     *("torch", "transformers", "tokenizers", "datasets", "accelerate", "safetensors", "evaluate"),
     *("scikit-learn", "gensim", "numpy", "pyarrow", "matplotlib", "psutil"),
 )
-OPTIONAL_LIBRARIES = ("numba", "umap-learn", "peft", "tensorboard", "wandb", "trackio")
+OPTIONAL_LIBRARIES = (
+    "numba",
+    "umap-learn",
+    "peft",
+    "tensorboard",
+    "wandb",
+    "trackio",
+    "captum",
+    "tangermeme",
+    "memelite",
+    "pysam",
+    "pybigtools",
+)
 MIN_FREE_DISK_BYTES = 10 * 10**9
 MIN_MEMORY_BYTES = 4 * 10**9
 MAX_WORKERS = 4
