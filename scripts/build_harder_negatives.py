@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Build genolm/builtin_data/ecoli_promoters_gc_matched.csv.gz: the quickstart's promoters, harder negatives.
 
     python scripts/build_harder_negatives.py

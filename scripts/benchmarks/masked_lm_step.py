@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Whole training steps of a masked language model: the standard way beside genolm.
 
     python scripts/benchmarks/masked_lm_step.py [--size tiny] [--precision bf16 no] [--steps 4] [--rounds 3]

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """What genolm's training loop costs beside a bare loop in torch, and what a checkpoint costs.
 
     python scripts/benchmarks/training_loop.py [--steps 60] [--pairs 7]
