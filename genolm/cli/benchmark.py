@@ -54,6 +54,7 @@ def benchmark(
     from genolm.pipeline.benchmarking.report import build_benchmark_table
     from genolm.pipeline.benchmarking.settings import load_benchmark
 
+    reporter = open_model_reporter()
     overrides = collect_overrides(
         settings, sequence=sequence_column, label=label_column, split=split_column, id=id_column
     )
@@ -61,7 +62,7 @@ def benchmark(
     given += [f"seeds={json.dumps(seed)}"] if seed else []
     loaded = load_benchmark(name, overrides=[*overrides, *given], pretrained=pretrained)
     folder = output or Path("runs") / "benchmarks" / Path(name).stem
-    result = run_benchmark(loaded, folder, reporter=open_model_reporter())
+    result = run_benchmark(loaded, folder, reporter=reporter)
     for report in result.reports.values():
         print_table(build_benchmark_table(report), title=f"{report.title} (* chosen on validation)")
         for sentence in report.summary:

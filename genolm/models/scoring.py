@@ -124,14 +124,21 @@ def select_scores(probabilities: np.ndarray) -> np.ndarray:
 
 
 def find_max_tokens(config: Any) -> int | None:
-    """Return how many tokens a model has positions for, [CLS] and [SEP] among them; None if any number.
+    """Return how many tokens a model has positions for, [CLS] and [SEP] among them; None if any number."""
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    return limit
+
+
+def find_longest_input(config: Any) -> int | None:
+    """Return how many tokens a model classifies at most, [CLS] and [SEP] among them; None if any number.
 
     An AWD-LSTM that pools parts of a sequence has to read it in one piece.
     """
-    if getattr(config, "classifier_parts", 1) > 1:
-        return int(config.max_bptt_tokens)
-    limit: int | None = getattr(config, "max_position_embeddings", None)
-    return limit
+    return int(config.max_bptt_tokens) if _pools_parts(config) else find_max_tokens(config)
+
+
+def _pools_parts(config: Any) -> bool:
+    return getattr(config, "classifier_parts", 1) > 1
 
 
 def check_lengths(
@@ -148,9 +155,12 @@ def check_lengths(
     Raises:
         DataError: one is too long.
     """
-    limit = find_max_tokens(config)
+    limit = find_longest_input(config)
     if limit is None or getattr(config, "long_inputs", "refuse") == "windows":
         return
+    other_way = (
+        "fine-tune with head.parts=1" if _pools_parts(config) else "fine-tune with long_inputs=windows"
+    )
     for index, ids in enumerate(token_ids):
         if len(ids) > limit:
             if isinstance(scheme, KmerScheme):
@@ -161,7 +171,7 @@ def check_lengths(
                 found=f"{names[index] if names else f'sequence {index + 1}'} with {len(ids):,} tokens",
                 expected=f"at most {limit:,} with [CLS] and [SEP], the positions of the model "
                 f"({longest} in {scheme.name})",
-                remedy=f"shorten the sequences to {longest}, or fine-tune with long_inputs=windows",
+                remedy=f"shorten the sequences to {longest}, or {other_way}",
             )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import genolm.models  # noqa: F401  registers the architectures with the Auto classes
 from genolm.errors import PublishError
-from genolm.models.scoring import PROBLEM_TYPES, find_max_tokens, find_task
+from genolm.models.scoring import PROBLEM_TYPES, find_longest_input, find_task
 from genolm.publishing.finished_run import FinishedRun
 from genolm.tokenization.encoder import encode_sequences, pad_batch
 
@@ -75,7 +75,7 @@ def verify_folder(folder: Path, run: FinishedRun) -> float:
 
 def _fit_sequences(run: FinishedRun) -> list[str]:
     """Shorten the sequences to the model's positions; a base gives a token at most."""
-    limit = find_max_tokens(transformers.AutoConfig.from_pretrained(run.folder))
+    limit = find_longest_input(transformers.AutoConfig.from_pretrained(run.folder))
     length_bp = None if limit is None else limit - 3 + run.scheme.min_length_bp
     return [sequence[:length_bp] for sequence in REAL_SEQUENCES]
 

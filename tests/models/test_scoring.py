@@ -10,6 +10,7 @@ from genolm.models.scoring import (
     check_lengths,
     compute_probabilities,
     cut_long_inputs,
+    find_longest_input,
     find_max_tokens,
     find_task,
     select_scores,
@@ -109,8 +110,13 @@ def test_the_progress_over_windows_counts_sequences():
 
 
 def test_a_head_of_parts_reads_a_sequence_in_one_piece():
-    whole, parts = (AwdLstmConfig(classifier_parts=number, max_bptt_tokens=30) for number in (1, 4))
-    assert (find_max_tokens(whole), find_max_tokens(parts)) == (None, 30)
+    whole, parts = (AwdLstmConfig(classifier_parts=number, max_bptt_tokens=11) for number in (1, 4))
+    assert (find_longest_input(whole), find_longest_input(parts)) == (None, 11)
+    assert find_max_tokens(parts) is None  # its states of any number of tokens may be looked at
+    token_ids = encode_sequences(SEQUENCES, SCHEME)
+    check_lengths(whole, token_ids, scheme=SCHEME)
+    with pytest.raises(DataError, match=r"c with 13 tokens; .* or fine-tune with head\.parts=1"):
+        check_lengths(parts, token_ids, scheme=SCHEME, names=list("abcde"))
 
 
 def test_the_length_limit_names_the_sequence_and_the_bases_that_fit():

@@ -199,13 +199,15 @@ def test_a_file_may_extend_a_shipped_one_by_name(tmp_path):
     assert found == replace(load_benchmark("promoters_ecoli", overrides=["data=x.csv"]), seeds=(5,))
 
 
-def test_models_that_wait_for_a_language_model_are_left_out_without_one(tmp_path):
+def test_models_that_wait_for_a_language_model_are_left_out_without_one(tmp_path, caplog):
+    caplog.set_level("INFO", logger="genolm")
     (tmp_path / "mine.yaml").write_text(
         "title: mine\ndata: x.csv\nmodels:\n  - {name: a, tokenizer: nucleotide}\n"
         "  - {name: b, pretrained: given}\n  - {name: c, pretrained: own}\n"
     )
     alone = load_benchmark(str(tmp_path / "mine.yaml"))
     assert [model.name for model in alone.models] == ["a", "c"]
+    assert caplog.messages == ["1 models that start from a language model are left out: give --pretrained"]
     both = load_benchmark(str(tmp_path / "mine.yaml"), pretrained=tmp_path / "lm")
     assert [model.pretrained for model in both.models] == ["", str(tmp_path / "lm"), "own"]
 

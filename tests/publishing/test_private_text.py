@@ -92,7 +92,11 @@ def save_picture(folder: Path, **metadata: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("README.md", b"at /work/of/ada", r"an absolute path in README\.md \(/work/of/ada\); expected"),
+        (
+            "README.md",
+            b"at /home/ada/genomes",
+            r"an absolute path in README\.md \(/home/ada/genomes\); expected",
+        ),
         (".eval_results/a.yaml", TOKEN.encode(), r"a token or key in \.eval_results/a\.yaml; expected"),
         ("training_args.bin", b"\x80\x02}q\x00.", r"training_args\.bin, which is neither text nor"),
         ("x.png", b"\x80\x02}q\x00.", r"x\.png, which is neither text nor weights nor a picture"),

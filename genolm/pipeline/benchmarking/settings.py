@@ -1,5 +1,6 @@
 """What a benchmark file says: data, protocol, models, and the figures of others."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -13,6 +14,8 @@ from genolm.errors import SettingsError
 from genolm.metrics import METRIC_NAMES
 from genolm.training.adaptation import AdaptSettings
 from genolm.training.classifier import FinetuneSettings
+
+logger = logging.getLogger(__name__)
 
 GIVEN = "given"
 ProtocolName = Literal["split", "folds", "holdout"]
@@ -171,6 +174,8 @@ def load_benchmark(name: str, *, overrides: Sequence[str] = (), pretrained: Path
         for model in benchmark.models
         if given or model.pretrained != GIVEN
     ]
+    if left_out := len(benchmark.models) - len(models):
+        logger.info("%d models that start from a language model are left out: give --pretrained", left_out)
     benchmark = replace(benchmark, models=tuple(models))
     if not benchmark.data:
         raise SettingsError(
