@@ -1,11 +1,13 @@
-"""MMseqs2 as a program: what it is asked, and what becomes of its answer, with a stand-in on the path."""
+"""MMseqs2 as a program: the real one where it is installed, and a stand-in for what it is asked."""
 
+import shutil
 import stat
 
 import pytest
 
 from genolm.corpus.splitting.groups import ClusterSettings, build_groups
 from genolm.errors import SettingsError
+from tests.made_up_dna import make_dna
 
 SETTINGS = ClusterSettings(identity=0.8, engine="mmseqs")
 ANSWER = """#!/bin/sh
@@ -26,6 +28,15 @@ def install(tmp_path, monkeypatch):
         return tmp_path
 
     return write_program
+
+
+@pytest.mark.skipif(shutil.which("mmseqs") is None, reason="needs the program mmseqs")
+def test_the_real_program_finds_copies_on_either_strand():
+    first, second, third, alone = (make_dna(120, seed=seed) for seed in range(4))
+    reverse_complement = second[::-1].translate(str.maketrans("ACGT", "TGCA"))
+    changed = third[:60] + ("A" if third[60] != "A" else "C") + third[61:]
+    records = [first, second, third, alone, changed, reverse_complement, first]
+    assert build_groups(records, settings=SETTINGS).tolist() == [0, 1, 2, 3, 2, 1, 0]
 
 
 def test_its_clusters_are_the_groups(install):
