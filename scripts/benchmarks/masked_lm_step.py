@@ -2,6 +2,7 @@
 """Whole training steps of a masked language model: the standard way beside genolm.
 
     python scripts/benchmarks/masked_lm_step.py [--size tiny] [--precision bf16 no] [--steps 4] [--rounds 3]
+    python scripts/benchmarks/masked_lm_step.py --windows dnabert --batch-size 128 --micro-batch 32
     python scripts/benchmarks/masked_lm_step.py --equal-tokens 5000000 [--batch-size 32]
 
 Both train the same network on the same windows of the E. coli genome (overlapping 6-mers, both strands) in
@@ -10,7 +11,9 @@ spaces, DataCollatorForLanguageModeling, Trainer, SDPA and the usual dropout of 
 ahead, as the examples of transformers do, and what that costs is told apart. Ours: `run_training` on
 `MaskedBatches`, so bases are cut, encoded and hidden within the step; no dropout, the head on scored tokens
 alone, the kernels that `choose_cpu_kernels` picks and the memory that it keeps. Medians over all steps, by
-the wall and by CPU time (which other work on the machine disturbs less).
+the wall and by CPU time (which other work on the machine disturbs less). Tokens are those of windows, padding
+is none: with --windows dnabert (5 to 510 bases, as DNABERT samples them) the standard way pads every
+micro-batch to its longest window, and ours, where windows of like length stand side by side, hardly pads.
 
 The floor is the time of the step's matrix products at the rate of one large product, measured on the spot.
 
@@ -85,11 +88,23 @@ class Task(NamedTuple):
     batches: MaskedBatches
     learning_rate: float
     lr_warmup_steps: int
+    loop: LoopSettings
 
     @property
     def num_steps(self) -> int:
         """Return the steps of each way, warm-up included."""
         return self.batches.num_steps
+
+    @property
+    def micro_batch_rows(self) -> int:
+        """Return the windows of a forward pass."""
+        return self.loop.micro_batch_rows or self.batches.batch_size
+
+    def list_lengths(self) -> np.ndarray:
+        """Return the tokens of all windows, int64 [steps, windows]."""
+        rows = slice(0, self.batches.batch_size)
+        lengths = [self.batches.mask_rows(step, rows).lengths for step in range(self.num_steps)]
+        return np.stack(lengths) - SCHEME.k + 1 + 2
 
 
 class Cost(NamedTuple):
@@ -132,15 +147,17 @@ class ClockedBatches:
     """Batches that note the time whenever a step asks for its input."""
 
     def __init__(self, batches: MaskedBatches, clock: Clock) -> None:
-        self.batches, self.clock = batches, clock
+        self.batches, self.clock, self.step = batches, clock, -1
 
     def count_rows(self, step: int) -> int:
         """Return the windows of a step."""
         return self.batches.count_rows(step)
 
     def build_input(self, step: int, rows: slice) -> StepInput:
-        """Note the time, and return the input of some windows."""
-        self.clock.mark()
+        """Note the time where a step begins, and return the input of some windows."""
+        if step != self.step:
+            self.clock.mark()
+        self.step = step
         return self.batches.build_input(step, rows)
 
     def build_largest(self, num_rows: int) -> StepInput:
@@ -160,6 +177,8 @@ def main() -> None:
     parser.add_argument("--precision", choices=["bf16", "no"], nargs="+", default=["bf16", "no"])
     parser.add_argument("--tokens", type=int, default=512, help="of a sequence")
     parser.add_argument("--batch-size", type=int, default=16, help="sequences")
+    parser.add_argument("--micro-batch", type=int, default=0, help="sequences in a forward pass; 0: all")
+    parser.add_argument("--windows", choices=["random", "dnabert"], default="random")
     parser.add_argument("--steps", type=int, default=4, help="of each way in a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--span-bp", type=int, default=1, help="bases that genolm hides in a row")
@@ -177,14 +196,14 @@ def main() -> None:
         if options.equal_tokens:
             num_steps = max(1, options.equal_tokens // (options.batch_size * options.tokens))
             batches = open_batches(corpus, options, num_steps=num_steps)
-            task = Task(
-                settings, options.precision[0], device, batches, options.learning_rate, num_steps // 10
-            )
+            warmup_steps, loop = num_steps // 10, build_loop_settings(options, options.precision[0])
+            task = Task(settings, loop.precision, device, batches, options.learning_rate, warmup_steps, loop)
             compare_equal_tokens(task, corpus)
             return
         batches = open_batches(corpus, options, num_steps=options.steps + WARM_UP_STEPS)
         for precision in options.precision:
-            task = Task(settings, precision, device, batches, options.learning_rate, 0)
+            loop = build_loop_settings(options, precision)
+            task = Task(settings, precision, device, batches, options.learning_rate, 0, loop)
             compare_speed(task, rounds=options.rounds)
 
 
@@ -200,7 +219,9 @@ def open_batches(corpus: Path, options: argparse.Namespace, *, num_steps: int) -
     return MaskedBatches(
         load_corpus_bases(corpus, "train"),
         scheme=SCHEME,
-        windows=WindowSettings(kind="random", length_bp=options.tokens - 2 + SCHEME.k - 1),
+        windows=WindowSettings(
+            kind=options.windows, length_bp=options.tokens - 2 + SCHEME.k - 1, min_bp=SCHEME.k
+        ),
         mask=MaskSettings(rate=RATE, span_bp=options.span_bp),
         batch_size=options.batch_size,
         num_steps=num_steps,
@@ -226,7 +247,8 @@ def compare_speed(task: Task, *, rounds: int) -> None:
         name: Cost(*(statistics.median(values) for values in zip(*costs, strict=True)))
         for name, costs in found.items()
     }
-    tokens, flops = task.batches.batch_size * task.settings.max_tokens, count_flops_per_token(task)
+    lengths = task.list_lengths()
+    tokens, flops = float(lengths.sum(axis=1).mean()), count_flops_per_token(task, lengths)
     print(f"precision {task.precision}, {flops / 1e6:.1f} MFLOP a token, {len(found['genolm'])} steps each")
     for index, clock in enumerate(("wall", "CPU")):
         standard, ours = (tokens / medians[name][index] for name in ("standard", "genolm"))
@@ -291,10 +313,15 @@ def tokenize_text(batches: MaskedBatches) -> Dataset:
     tokenizer = build_text_tokenizer()
 
     def write_text(step: int) -> list[str]:
-        codes = batches.mask_rows(step, slice(0, batches.batch_size)).codes
-        letters = [BASE_OF_CODE[row].tobytes().decode() for row in codes]
-        starts = range(len(letters[0]) - SCHEME.k + 1)
-        return [" ".join(text[start : start + SCHEME.k] for start in starts) for text in letters]
+        rows = batches.mask_rows(step, slice(0, batches.batch_size))
+        letters = [
+            BASE_OF_CODE[codes[:length]].tobytes().decode()
+            for codes, length in zip(rows.codes, rows.lengths, strict=True)
+        ]
+        return [
+            " ".join(text[start : start + SCHEME.k] for start in range(len(text) - SCHEME.k + 1))
+            for text in letters
+        ]
 
     texts = [text for step in range(batches.num_steps) for text in write_text(step)]
     return Dataset.from_dict({"text": texts}).map(
@@ -323,11 +350,12 @@ def train_standard(task: Task, dataset: Dataset) -> Trained:
     )
     model, clock = build_masked_lm(SCHEME, settings, seed=0), Clock(task.device)
     AcceleratorState._reset_state()  # which may hold the other way's precision
-    loop = build_loop_settings(task)
+    loop, rows = task.loop, task.micro_batch_rows
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             folder,
-            per_device_train_batch_size=task.batches.batch_size,
+            per_device_train_batch_size=rows,
+            gradient_accumulation_steps=task.batches.batch_size // rows,
             max_steps=task.num_steps,
             learning_rate=task.learning_rate,
             lr_scheduler_type="linear",
@@ -384,23 +412,24 @@ def train_genolm(task: Task) -> Trained:
             job,
             model=model,
             run_folder=Path(folder),
-            settings=build_loop_settings(task),
+            settings=task.loop,
             seed=task.batches.seed,
             reporter=LineReporter(),
         )
     return Trained(model, clock.list_steps(first=WARM_UP_STEPS))
 
 
-def build_loop_settings(task: Task) -> LoopSettings:
+def build_loop_settings(options: argparse.Namespace, precision: Any) -> LoopSettings:
     """Return genolm's defaults, without checkpoints on the way."""
-    precision: Any = task.precision
-    return LoopSettings(precision=precision, checkpoint_every_steps=NEVER)
+    rows = options.micro_batch
+    return LoopSettings(precision=precision, checkpoint_every_steps=NEVER, micro_batch_rows=rows)
 
 
-def count_flops_per_token(task: Task) -> float:
+def count_flops_per_token(task: Task, lengths: np.ndarray) -> float:
     """Return the operations of genolm's step per token, the head counted on scored tokens alone."""
     model = build_masked_lm(SCHEME, task.settings, seed=0)
-    flops = estimate_flops_per_token(model, sequence_length=task.settings.max_tokens)
+    mean_length = round(float((lengths**2).sum() / lengths.sum()))  # that a token sees
+    flops = estimate_flops_per_token(model, sequence_length=mean_length)
     width = model.config.hidden_size
     head_weights = width * (width + model.config.vocab_size)
     return flops - 6.0 * head_weights * (1 - compute_label_share(SCHEME, task.batches.mask))
