@@ -6,7 +6,8 @@ substitution of a sequence that leaves half of the tokens. The network is writte
 that rows can join at each token: the products of the first layer with the embedding are looked up in a table,
 and on a CPU the plain matrix products run several times as fast as torch's LSTM.
 
-Shapes: R rows, T tokens, D width of the last layer, F of any, G gates (4 * F), V vocabulary, C classes.
+Shapes: R rows, T tokens, S parts of a sequence that are pooled by themselves, D width of the last layer, F of
+any, G gates (4 * F), V vocabulary, C classes.
 """
 
 from typing import Any, NamedTuple
@@ -31,15 +32,16 @@ class _Layer(NamedTuple):
 
 
 class _Pools(NamedTuple):
-    """Greatest and summed states of the last layer."""
+    """Last, greatest and summed states of the last layer in each part."""
 
-    max_RD: Tensor
-    sum_RD: Tensor
+    last_RSD: Tensor
+    max_RSD: Tensor
+    sum_RSD: Tensor
 
 
 def shares_prefixes(model: nn.Module) -> bool:
     """Say whether `compute_variant_logits` can read the rows of this model."""
-    return isinstance(model, AwdLstmForSequenceClassification) and model.config.classifier_parts == 1
+    return isinstance(model, AwdLstmForSequenceClassification)
 
 
 def compute_variant_logits(model: Any, ids_RT: Tensor) -> Tensor:
@@ -66,30 +68,37 @@ def compute_variant_logits(model: Any, ids_RT: Tensor) -> Tensor:
 
 
 def _read(model: Any, ids_TR: Tensor, num_begun: list[int]) -> Tensor:
-    """Read the rows, in the order of their beginning; return last, greatest and mean state: [R, 3 * D]."""
+    """Read the rows, in the order of their beginning; return last, greatest and mean states: [R, S * 3 * D]."""
     config = model.config
     layers = _build_layers(model, ids_TR.shape[1])
-    last = layers[-1].h_RF
-    pools = _Pools(torch.full_like(last, float("-inf")), torch.zeros_like(last))
-    parts = [part for layer in layers for part in (layer.h_RF, layer.c_RF)] + list(pools)
+    state_RD = layers[-1].h_RF
+    num_parts = config.classifier_parts
+    zeros_RSD = state_RD.new_zeros(len(state_RD), num_parts, state_RD.shape[1])
+    pools = _Pools(zeros_RSD, torch.full_like(zeros_RSD, float("-inf")), zeros_RSD.clone())
+    states = [state for layer in layers for state in (layer.h_RF, layer.c_RF)] + list(pools)
     is_base_T = (ids_TR[:, 0] != config.cls_token_id) & (ids_TR[:, 0] != config.sep_token_id)
-    pooled_last = torch.zeros_like(last)
-    parts.append(pooled_last)
+    part_T = (is_base_T.cumsum(0) - 1) * num_parts // is_base_T.sum().clamp(min=1)
     num_rows = 1
-    for ids_R, is_base, num_now in zip(ids_TR, is_base_T.tolist(), num_begun, strict=False):
-        _copy_first(parts, num_rows, num_now)
+    for ids_R, is_base, part, num_now in zip(
+        ids_TR, is_base_T.tolist(), part_T.tolist(), num_begun, strict=False
+    ):
+        _copy_first(states, num_rows, num_now)
         num_rows = num_now
         _step(layers, ids_R[:num_rows])
         if is_base:
-            state = last[:num_rows]
-            pooled_last[:num_rows] = state
-            torch.maximum(pools.max_RD[:num_rows], state, out=pools.max_RD[:num_rows])
-            pools.sum_RD[:num_rows] += state
-    _copy_first(parts, num_rows, num_begun[-1])
-    num_bases = int(is_base_T.sum())
-    if num_bases == 0:
-        return torch.zeros_like(torch.cat([last] * 3, dim=1))
-    return torch.cat([pooled_last, pools.max_RD, pools.sum_RD / num_bases], dim=1)
+            _pool(pools, part, state_RD[:num_rows])
+    _copy_first(states, num_rows, num_begun[-1])
+    count_S1 = torch.bincount(part_T[is_base_T], minlength=num_parts)[:, None]
+    pooled_RSP = torch.cat([pools.last_RSD, pools.max_RSD, pools.sum_RSD / count_S1.clamp(min=1)], dim=2)
+    return pooled_RSP.masked_fill(count_S1 == 0, 0.0).flatten(1)
+
+
+def _pool(pools: _Pools, part: int, state_RD: Tensor) -> None:
+    """Add a position to the pools of its part."""
+    last_RD, max_RD, sum_RD = (pool_RSD[: len(state_RD), part] for pool_RSD in pools)
+    last_RD.copy_(state_RD)
+    torch.maximum(max_RD, state_RD, out=max_RD)
+    sum_RD += state_RD
 
 
 def _copy_first(parts: list[Tensor], start: int, stop: int) -> None:

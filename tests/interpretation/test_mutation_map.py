@@ -60,6 +60,13 @@ def test_a_long_sequence_that_the_network_reads_by_windows_has_the_plain_map(kin
     check_map(make_classifier(kind, max_bptt_tokens=8, bptt_tokens=4))
 
 
+@pytest.mark.parametrize("kind", ["awd_lstm", "backward"])
+@pytest.mark.parametrize("parts", [3, 10])
+def test_a_head_of_parts_has_the_plain_map(kind, parts):
+    """The second sequence has 9 tokens, so that of 10 parts one is empty."""
+    check_map(make_classifier(kind, classifier_parts=parts))
+
+
 def test_long_inputs_of_a_transformer_are_read_by_windows_as_in_prediction():
     check_map(make_classifier("bert", max_position_embeddings=10, long_inputs="windows"))
 
