@@ -46,9 +46,10 @@ def benchmark(
 ) -> None:
     """Compare models with controls and published figures, and write report.html.
 
-    Shipped benchmarks: quickstart and quickstart_debug have their data; promoters_ecoli, promoters_bsubtilis,
-    promoters_arabidopsis_tata, promoters_arabidopsis_nontata, gue_prom_core_tata and gue_prom_300_tata need
-    --data FILE.
+    Shipped benchmarks: quickstart and quickstart_debug have their data. These need --data FILE:
+    promoters_ecoli, promoters_bsubtilis, promoters_arabidopsis_tata, promoters_arabidopsis_nontata,
+    promoters_human_nontata, gue_prom_core_tata, gue_prom_core_notata, gue_prom_core_all, gue_prom_300_tata,
+    gue_prom_300_notata, gue_prom_300_all, gue_tf, gb_human_nontata_promoters, gb_human_enhancers_cohn.
     """
     from genolm.pipeline.benchmark import run_benchmark
     from genolm.pipeline.benchmarking.report import build_benchmark_table
