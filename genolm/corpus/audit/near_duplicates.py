@@ -3,6 +3,9 @@
 Two records cannot share 80 % of the k-mers of the smaller one without sharing one of any 20 % of them and
 one more. So only the rarest k-mers of each record are looked up, which lead to few other records (the prefix
 filter of Chaudhuri et al. 2006, doi:10.1109/ICDE.2006.9), and only the pairs found so are compared in full.
+
+A split needs every pair (`corpus.splitting.similar_pairs`), which costs the square of a large family. An
+audit runs by itself before each training, so it is content with some pairs of each record there, and says so.
 """
 
 from collections.abc import Iterator, Sequence
