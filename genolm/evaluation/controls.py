@@ -1,8 +1,8 @@
-"""The controls that stand beside every classifier result: logistic regressions on simple features.
+"""The controls that stand beside every result: logistic or ridge regressions on simple features.
 
 A network that does not beat them has learnt composition, or the alignment of the windows, and little more.
-Each control is fitted on the training split, its settings are chosen on the validation split by MCC, and the
-test split is only predicted.
+Each control is fitted on the training split, its settings are chosen on the validation split (by MCC, or the
+squared error of numbers), and the test split is only predicted.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,16 +32,17 @@ Builder = Callable[[Sequence[str]], "csr_matrix"]
 
 
 class LabeledSplit(NamedTuple):
-    """Sequences (DNA text) and their classes, int [n], numbered from 0."""
+    """Sequences (DNA text) and what belongs to them: classes, int [n], numbered from 0, or numbers [n]."""
 
     sequences: Sequence[str]
-    labels: npt.NDArray[np.integer]
+    labels: npt.NDArray[Any]
 
 
 class ControlResult(NamedTuple):
     """One fitted control: the settings that validation chose, and what it predicts with them.
 
-    Scores are probabilities: float64 [n] of class 1, or [n, classes] for more than two classes.
+    Scores are probabilities: float64 [n] of class 1, or [n, classes] for more than two classes; of a
+    regression they are the numbers, float64 [n].
     """
 
     name: str
@@ -59,7 +60,7 @@ class _Design(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    mcc: float
+    quality: float
     num_features: int
     settings: dict[str, Any]
     validation_scores: Floats
@@ -67,8 +68,18 @@ class _Candidate(NamedTuple):
 
     @property
     def rank(self) -> tuple[float, int, float]:
-        """The better validation MCC; on a tie fewer features, then the stronger penalty."""
-        return (self.mcc, -self.num_features, -self.settings["C"])
+        """The better on validation; on a tie fewer features, then the stronger penalty."""
+        return (self.quality, -self.num_features, -self.settings["C"])
+
+
+class _Learner(NamedTuple):
+    """What is fitted to features, and how good its scores are."""
+
+    name: str
+    fit: Callable[[Any, npt.NDArray[Any], float], Callable[[Any], Floats]]
+    """features of the training split, its labels and C to what turns features into scores"""
+    judge: Callable[[npt.NDArray[Any], Floats], float]
+    """labels and scores of the validation split to a number, the higher the better"""
 
 
 def fit_controls(
@@ -88,8 +99,28 @@ def fit_controls(
     Raises:
         DataError: a split is empty, its labels do not fit, or a class is missing from the training split.
     """
-    splits = (train, validation, test)
-    num_classes = _check_splits(train, validation, test)
+    learner = _build_classifier(_check_splits(train, validation, test), seed=seed)
+    return _fit_controls(learner, train, validation, test)
+
+
+def fit_regression_controls(
+    train: LabeledSplit, validation: LabeledSplit, test: LabeledSplit
+) -> list[ControlResult]:
+    """Fit the same four controls to numbers, as ridge regressions.
+
+    Args:
+        train: the only split that is fitted.
+        validation: chooses the k-mer lengths and the penalty 1 / C, by the squared error.
+        test: predicted with the chosen model.
+
+    Raises:
+        DataError: a split is empty, or its labels do not fit.
+    """
+    _check_sizes(train, validation, test)
+    return _fit_controls(_Learner("ridge regression", _fit_ridge, _judge_numbers), train, validation, test)
+
+
+def _fit_controls(learner: _Learner, *splits: LabeledSplit) -> list[ControlResult]:
     gc = [_Design({}, _build_features(splits, _build_gc_fraction))]
     kmer_blocks = {k: _build_features(splits, partial(_build_kmer_counts, k=k)) for k in range(3, 7)}
     kmer = [
@@ -110,15 +141,7 @@ def fit_controls(
         "kmer_position": (f"k-mer counts and {aligned}", both),
     }
     return [
-        _fit_control(
-            name,
-            description=f"logistic regression on {features}",
-            designs=designs,
-            train=train,
-            validation=validation,
-            num_classes=num_classes,
-            seed=seed,
-        )
+        _fit_control(name, features, learner=learner, designs=designs, splits=splits)
         for name, (features, designs) in controls.items()
     ]
 
@@ -147,20 +170,13 @@ def fit_feature_control(
     Raises:
         DataError: as `fit_controls`.
     """
-    num_classes = _check_splits(train, validation, test)
-    return _fit_control(
-        name,
-        description=f"logistic regression on {description}",
-        designs=[_Design({}, _build_features((train, validation, test), build))],
-        train=train,
-        validation=validation,
-        num_classes=num_classes,
-        seed=seed,
-    )
+    splits = (train, validation, test)
+    learner = _build_classifier(_check_splits(*splits), seed=seed)
+    designs = [_Design({}, _build_features(splits, build))]
+    return _fit_control(name, description, learner=learner, designs=designs, splits=splits)
 
 
-def _check_splits(train: LabeledSplit, validation: LabeledSplit, test: LabeledSplit) -> int:
-    """Return the number of classes, at least 2."""
+def _check_sizes(train: LabeledSplit, validation: LabeledSplit, test: LabeledSplit) -> None:
     for name, split in (("train", train), ("validation", validation), ("test", test)):
         if len(split.sequences) == 0 or len(split.sequences) != len(split.labels):
             raise DataError(
@@ -168,6 +184,11 @@ def _check_splits(train: LabeledSplit, validation: LabeledSplit, test: LabeledSp
                 expected="at least one sequence, and one label for each",
                 remedy="check the split column of the labeled data",
             )
+
+
+def _check_splits(train: LabeledSplit, validation: LabeledSplit, test: LabeledSplit) -> int:
+    """Return the number of classes, at least 2."""
+    _check_sizes(train, validation, test)
     present = set(np.unique(np.asarray(train.labels)).tolist())
     others = set(np.unique(np.concatenate([validation.labels, test.labels])).tolist())
     expected = set(range(max(2, len(present))))
@@ -180,33 +201,55 @@ def _check_splits(train: LabeledSplit, validation: LabeledSplit, test: LabeledSp
     return len(expected)
 
 
-def _fit_control(
-    name: str,
-    *,
-    description: str,
-    designs: list[_Design],
-    train: LabeledSplit,
-    validation: LabeledSplit,
-    num_classes: int,
-    seed: int,
-) -> ControlResult:
-    """Fit every design at every C and keep the one that is best on validation."""
+def _build_classifier(num_classes: int, *, seed: int) -> _Learner:
     from sklearn.linear_model import LogisticRegression
 
+    def fit(features: Any, labels: npt.NDArray[Any], c: float) -> Callable[[Any], Floats]:
+        model = LogisticRegression(C=c, solver="lbfgs", max_iter=MAX_ITERATIONS, random_state=seed)
+        model.fit(features, labels)
+        if num_classes == 2:
+            return lambda part: np.asarray(model.predict_proba(part)[:, 1])
+        return lambda part: np.asarray(model.predict_proba(part))
+
+    def judge(labels: npt.NDArray[Any], scores: Floats) -> float:
+        return compute_classification_metrics(labels, scores)["mcc"]
+
+    return _Learner("logistic regression", fit, judge)
+
+
+def _fit_ridge(features: Any, labels: npt.NDArray[Any], c: float) -> Callable[[Any], Floats]:
+    from sklearn.linear_model import Ridge
+
+    model = Ridge(alpha=1 / c).fit(features, np.asarray(labels, dtype=np.float64))
+    return lambda part: np.asarray(model.predict(part))
+
+
+def _judge_numbers(labels: npt.NDArray[Any], scores: Floats) -> float:
+    return -float(((np.asarray(labels, dtype=np.float64) - scores) ** 2).mean())
+
+
+def _fit_control(
+    name: str,
+    features: str,
+    *,
+    learner: _Learner,
+    designs: list[_Design],
+    splits: tuple[LabeledSplit, ...],
+) -> ControlResult:
+    """Fit every design at every C and keep the one that is best on validation."""
+    train, validation, _ = splits
     best: _Candidate | None = None
     for design in designs:
-        features = _scale(design.features)
+        parts = _scale(design.features)
         for c in C_GRID:
-            model = LogisticRegression(C=c, solver="lbfgs", max_iter=MAX_ITERATIONS, random_state=seed)
-            model.fit(features[0], train.labels)
-            scores = [model.predict_proba(part) for part in features[1:]]
-            if num_classes == 2:
-                scores = [part[:, 1] for part in scores]
-            mcc = compute_classification_metrics(validation.labels, scores[0])["mcc"]
-            candidate = _Candidate(mcc, features[0].shape[1], {**design.settings, "C": c}, *scores)
+            predict = learner.fit(parts[0], train.labels, c)
+            scores = [predict(part) for part in parts[1:]]
+            quality = learner.judge(validation.labels, scores[0])
+            candidate = _Candidate(quality, parts[0].shape[1], {**design.settings, "C": c}, *scores)
             if best is None or candidate.rank > best.rank:
                 best = candidate
     assert best is not None  # noqa: S101  (there is always a design)
+    description = f"{learner.name} on {features}"
     return ControlResult(name, description, best.settings, best.validation_scores, best.test_scores)
 
 
@@ -224,7 +267,7 @@ def _scale(
 
 
 def _build_features(
-    splits: tuple[LabeledSplit, LabeledSplit, LabeledSplit], build: Builder
+    splits: tuple[LabeledSplit, ...], build: Builder
 ) -> "tuple[csr_matrix, csr_matrix, csr_matrix]":
     train, validation, test = (build(split.sequences) for split in splits)
     return train, validation, test

@@ -7,7 +7,10 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierRow:
-    """One line: a control or a network, with its figures on the validation and the test split."""
+    """One line: a control or a network, with its figures on the validation and the test split.
+
+    Those of a regression have the same form.
+    """
 
     name: str
     is_control: bool
@@ -69,7 +72,9 @@ def build_classifier_table(report: AblationReport) -> list[tuple[str, ...]]:
 
 
 def build_rows(classifiers: Sequence[ClassifierRow], *, chosen: str = "") -> list[tuple[str, ...]]:
-    """Return the cells of a table of classifiers, header first."""
+    """Return the cells of a table of classifiers, or of regressions, header first."""
+    if classifiers and "mcc" not in classifiers[0].test:
+        return _build_regression_rows(classifiers, chosen=chosen)
     header = ("model", "accuracy", "MCC", "95 % interval", "AUROC", "validation AUROC")
     rows: list[tuple[str, ...]] = [header]
     for row in classifiers:
@@ -85,6 +90,24 @@ def build_rows(classifiers: Sequence[ClassifierRow], *, chosen: str = "") -> lis
             )
         )
     return rows
+
+
+def _build_regression_rows(rows: Sequence[ClassifierRow], *, chosen: str) -> list[tuple[str, ...]]:
+    header = ("model", "Spearman", "95 % interval", "Pearson", "mean squared error", "validation Spearman")
+    cells: list[tuple[str, ...]] = [header]
+    for row in rows:
+        low, high = row.test["ci95"]["spearman"]
+        cells.append(
+            (
+                row.name + (" *" if row.name == chosen else ""),
+                f"{row.test['spearman']:.3f}",
+                f"{low:.3f} .. {high:.3f}",
+                f"{row.test['pearson']:.3f}",
+                f"{row.test['mse']:.4g}",
+                f"{row.validation['spearman']:.3f}",
+            )
+        )
+    return cells
 
 
 def build_language_model_table(report: AblationReport) -> list[tuple[str, ...]]:

@@ -9,15 +9,23 @@ from genolm.corpus.bases import load_corpus_bases, read_corpus_info
 from genolm.corpus.labeled import LabeledData
 from genolm.embeddings.features import compute_embedding_profiles
 from genolm.embeddings.vectors import KmerVectors
-from genolm.evaluation.controls import LabeledSplit, fit_controls, fit_feature_control
+from genolm.evaluation.controls import (
+    LabeledSplit,
+    fit_controls,
+    fit_feature_control,
+    fit_regression_controls,
+)
 from genolm.evaluation.markov import compute_markov_bits, fit_markov, select_markov_order
 from genolm.evaluation.report import ClassifierRow, LanguageModelRow
 from genolm.evaluation.two_sided import compute_two_sided_bits, select_two_sided
 from genolm.files import compute_fingerprint
 from genolm.metrics import compute_classification_report
+from genolm.models.scoring import Task
 from genolm.pipeline.kept_values import keep_json
 from genolm.progress import Reporter
 from genolm.tokenization.tokens import Tokens
+from genolm.training.finetuning.data import build_targets
+from genolm.training.finetuning.metrics import compute_regression_report
 from genolm.training.lm_score import cut_windows
 
 CONTROL_NAMES = {
@@ -82,25 +90,35 @@ def _cut_held_out(corpus: Path, *, window_bp: int, min_bp: int) -> dict[str, lis
 
 
 def fit_data_controls(
-    data: LabeledData, path: Path, *, reporter: Reporter | None = None
+    data: LabeledData, path: Path, *, task: Task = "classification", reporter: Reporter | None = None
 ) -> list[ClassifierRow]:
-    """Return the rows of the controls on data with all three splits; they are kept in the file `path`."""
+    """Return the rows of the controls on data with all three splits; they are kept in the file `path`.
+
+    Args:
+        data: labeled sequences; of a regression, the labels are numbers.
+        path: JSON file.
+        task: classification or regression.
+        reporter: shows the work.
+    """
+    is_regression = task == "regression"
     splits = [
-        LabeledSplit(part.sequences, part.labels)
+        LabeledSplit(part.sequences, build_targets(part, task).values)
         for part in map(data.select, ("train", "validation", "test"))
     ]
     key = compute_fingerprint([[part.sequences, part.labels.tolist()] for part in splits])
 
     def compute() -> list[dict[str, Any]]:
+        report = compute_regression_report if is_regression else compute_classification_report
+        controls = fit_regression_controls(*splits) if is_regression else fit_controls(*splits, seed=0)
         return [
             {
                 "name": CONTROL_NAMES[control.name],
                 "description": control.description,
                 "settings": control.settings,
-                "validation": compute_classification_report(splits[1].labels, control.validation_scores),
-                "test": compute_classification_report(splits[2].labels, control.test_scores),
+                "validation": report(splits[1].labels, control.validation_scores),
+                "test": report(splits[2].labels, control.test_scores),
             }
-            for control in fit_controls(*splits, seed=0)
+            for control in controls
         ]
 
     rows = _compute_once(path, key, compute, title="controls", reporter=reporter or Reporter())

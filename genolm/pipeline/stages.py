@@ -11,6 +11,7 @@ from genolm.embeddings.word2vec import train_word2vec
 from genolm.errors import SettingsError
 from genolm.evaluation.report import ClassifierRow, LanguageModelRow
 from genolm.models.bert import build_masked_lm
+from genolm.models.scoring import Task
 from genolm.pipeline.controls import (
     fit_data_controls,
     fit_vector_control,
@@ -211,13 +212,21 @@ def score_recipe_two_sided(run: RecipeRun) -> LanguageModelRow:
 
 
 def fit_run_controls(
-    run: RecipeRun, data: LabeledData, folder: Path, *, vectors: KmerVectors | None = None
+    run: RecipeRun,
+    data: LabeledData,
+    folder: Path,
+    *,
+    task: Task = "classification",
+    vectors: KmerVectors | None = None,
 ) -> list[ClassifierRow]:
-    """Return the rows of all controls, and of one on the vectors if given; they are kept in `folder`."""
+    """Return the rows of all controls, and of one on the vectors if given; they are kept in `folder`.
+
+    Of a regression there is none on the vectors.
+    """
 
     def fit() -> list[ClassifierRow]:
-        rows = fit_data_controls(data, folder / "controls.json", reporter=run.reporter)
-        if vectors is not None:
+        rows = fit_data_controls(data, folder / "controls.json", task=task, reporter=run.reporter)
+        if vectors is not None and task == "classification":
             path = folder / "control-word2vec.json"
             rows.append(fit_vector_control(data, vectors, path, reporter=run.reporter))
         return rows

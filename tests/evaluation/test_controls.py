@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from genolm.errors import DataError
 from genolm.evaluation import controls
-from genolm.evaluation.controls import LabeledSplit, fit_controls
+from genolm.evaluation.controls import LabeledSplit, fit_controls, fit_regression_controls
 from genolm.metrics import compute_classification_metrics
 
 NAMES = ["gc", "kmer", "position", "kmer_position"]
@@ -221,3 +221,37 @@ def test_the_shipped_promoters_have_a_strong_combined_control(monkeypatch):
     mcc = compute_test_mcc(fit_controls(*splits, seed=0), splits[2])
     assert mcc["gc"] < mcc["position"] < mcc["kmer"] < mcc["kmer_position"]
     assert 0.75 < mcc["kmer_position"] < 0.9
+
+
+def count_gc(sequences):
+    return np.array([sum(letter in "GC" for letter in text) for text in sequences], dtype=np.float64)
+
+
+def test_numbers_are_fitted_by_ridge_regression(small_grid):
+    """A number that the motif's place decides is told by positions; one that is the count of G and C by all
+    that count letters, and by GC alone as least squares tell it."""
+    train, validation, test = draw_splits(place="fixed")
+    found = fit_regression_controls(
+        *(part._replace(labels=np.where(part.labels, 7.0, -3.0)) for part in (train, validation, test))
+    )
+    assert [result.name for result in found] == NAMES
+    by_name = {result.name: result for result in found}
+    assert by_name["position"].description.startswith("ridge regression on one-hot base")
+    wanted = np.where(test.labels, 7.0, -3.0)
+    assert np.abs(by_name["position"].test_scores - wanted).max() < 5
+    assert np.mean((by_name["position"].test_scores - wanted) ** 2) < 2
+    assert np.mean((by_name["gc"].test_scores - wanted) ** 2) > 20
+
+    parts = [part._replace(labels=count_gc(part.sequences)) for part in (train, validation, test)]
+    gc, kmer, _, _ = fit_regression_controls(*parts)
+    assert gc.settings == {"C": 10.0}  # the weaker penalty of the small grid
+    slope, intercept = np.polyfit(count_gc(train.sequences), parts[0].labels, 1)
+    exact = slope * count_gc(test.sequences) + intercept
+    np.testing.assert_allclose(gc.test_scores, exact, atol=0.05 * np.ptp(exact))
+    assert np.corrcoef(kmer.test_scores, parts[2].labels)[0, 1] > 0.95
+
+
+def test_an_empty_split_of_numbers_is_refused():
+    train = LabeledSplit(["ACGT" * 5], np.array([0.5]))
+    with pytest.raises(DataError, match="0 sequences and 0 labels in the test split"):
+        fit_regression_controls(train, train, LabeledSplit([], np.array([])))

@@ -56,3 +56,7 @@ def test_numbers_are_not_audited_which_is_said(run_cli, tiny_recipe, tmp_path):
     assert "not audited for leaks: that is made for classes, not for the task regression" in outcome.err
     assert not (tmp_path / "mine" / "data_audit.json").exists()
     assert set(json.loads((tmp_path / "mine/metrics.json").read_text())["test"]) >= {"spearman", "mse"}
+    assert "control: k-mers + positions" in outcome.out  # and the table is one of numbers
+    assert "Spearman" in outcome.out
+    kept = json.loads((tmp_path / "mine" / "controls.json").read_text())["value"]
+    assert [row["description"].split(" on ")[0] for row in kept] == ["ridge regression"] * 4
