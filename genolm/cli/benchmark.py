@@ -46,7 +46,7 @@ def benchmark(
 ) -> None:
     """Compare models with controls and published figures, and write report.html.
 
-    Shipped benchmarks: quickstart and quickstart_debug have their data. These need --data FILE:
+    Shipped with data: quickstart, quickstart_gc_matched, quickstart_debug. For a file given as --data:
     promoters_ecoli, promoters_bsubtilis, promoters_arabidopsis_tata, promoters_arabidopsis_nontata,
     promoters_human_nontata, gue_prom_core_tata, gue_prom_core_notata, gue_prom_core_all, gue_prom_300_tata,
     gue_prom_300_notata, gue_prom_300_all, gue_tf, gb_human_nontata_promoters, gb_human_enhancers_cohn.

@@ -164,6 +164,7 @@ SHIPPED = [
     "promoters_human_nontata",
     "quickstart",
     "quickstart_debug",
+    "quickstart_gc_matched",
 ]
 
 
