@@ -102,10 +102,15 @@ class Import(NamedTuple):
 
 
 def read_modules(package: Path) -> dict[str, str]:
-    """Source by dotted name; a package stands under its own name, with a final dot to mark it."""
+    """Source by dotted name; a package stands under its own name, with a final dot to mark it.
+
+    The code of a shipped model is no module of genolm: it was published with the weights, for those without.
+    """
     sources = {}
     for path in sorted(package.rglob("*.py")):
         parts = [package.name, *path.relative_to(package).with_suffix("").parts]
+        if parts[1] == "builtin_models":
+            continue
         name = ".".join(parts[:-1]) + "." if parts[-1] == "__init__" else ".".join(parts)
         sources[name] = path.read_text(encoding="utf-8")
     return sources
