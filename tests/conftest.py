@@ -1,11 +1,13 @@
 """Small generated inputs that more than one folder of tests uses."""
 
 import gzip
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from made_up_dna import make_dna
+from plain_python import PlainPython
 
 collect_ignore = ["fixtures"]  # data, and the scripts that made it with other packages
 
@@ -15,6 +17,13 @@ class SmallGenome(NamedTuple):
 
     path: Path
     sequences: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def run_plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Run a program where genolm was never imported; what it prints is returned."""
+    with PlainPython(tmp_path_factory.mktemp("plain")) as plain:
+        yield plain.run
 
 
 @pytest.fixture(scope="session")

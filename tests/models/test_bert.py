@@ -2,13 +2,10 @@
 
 import copy
 import json
-import os
 import platform
 import re
 import resource
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -285,19 +282,13 @@ def save_trained(architecture: str, folder: Path) -> torch.nn.Module:
     return model.eval()
 
 
-def test_a_trained_model_saves_as_the_plain_class_and_is_used_without_genolm(tmp_path):
+def test_a_trained_model_saves_as_the_plain_class_and_is_used_without_genolm(tmp_path, run_plain):
     models = {name: save_trained(name, tmp_path / name) for name in ARCHITECTURES}
     class_names = {"bert": "BertForMaskedLM", "modernbert": "ModernBertForMaskedLM"}
     ids = make_batch()["input_ids"]
-    process = subprocess.run(
-        [sys.executable, "-c", USE_WITHOUT_GENOLM],
-        input=json.dumps([[str(tmp_path / name) for name in models], ids.tolist()]),
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )
-    for (name, model), line in zip(models.items(), process.stdout.splitlines(), strict=True):
+    request = json.dumps([[str(tmp_path / name) for name in models], ids.tolist()])
+    lines = run_plain(USE_WITHOUT_GENOLM, text=request).splitlines()
+    for (name, model), line in zip(models.items(), lines, strict=True):
         text = (tmp_path / name / "config.json").read_text()
         assert json.loads(text)["architectures"] == [class_names[name]]
         assert "genolm" not in text

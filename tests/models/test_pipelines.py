@@ -1,9 +1,6 @@
 """The pipelines of transformers on finished folders, in a process where genolm cannot be imported."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -35,28 +32,12 @@ print(json.dumps(answers))
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory):
+def answers(tmp_path_factory, run_plain):
     """What the pipelines say, by the name of the model, and the folders."""
     root = tmp_path_factory.mktemp("pipelines")
     names = [f"{family}_{kind}" for family in FAMILIES for kind in ("lm", "classifier")]
     folders = {name: str(save_small_model(root / name, name)) for name in names}
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {
-        "HF_HOME": str(root / "hf"),
-        "HF_MODULES_CACHE": str(root / "modules"),
-        "HF_HUB_OFFLINE": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", RUN_PIPELINES],
-        input=json.dumps([folders, SEQUENCES]),
-        capture_output=True,
-        text=True,
-        cwd=root,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), folders
+    return json.loads(run_plain(RUN_PIPELINES, text=json.dumps([folders, SEQUENCES]))), folders
 
 
 @pytest.mark.parametrize("family", FAMILIES)

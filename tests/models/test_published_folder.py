@@ -1,9 +1,6 @@
 """A saved folder must load with plain transformers where genolm cannot be imported."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -88,24 +85,10 @@ def test_the_tied_matrix_is_saved_once(saved):
     }
 
 
-def test_folders_load_where_genolm_cannot_be_imported(saved, tmp_path):
+def test_folders_load_where_genolm_cannot_be_imported(saved, run_plain):
     lm, lm_folder, classifier, classifier_folder = saved
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_MODULES_CACHE": str(tmp_path / "modules"),
-        "HF_HUB_OFFLINE": "1",
-    }
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", LOAD_WITHOUT_GENOLM],
-        input=json.dumps([IDS.tolist(), str(lm_folder), str(classifier_folder)]),
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    request = json.dumps([IDS.tolist(), str(lm_folder), str(classifier_folder)])
+    answer = json.loads(run_plain(LOAD_WITHOUT_GENOLM, text=request))
     with torch.no_grad():
         lm_logits = lm(input_ids=IDS).logits
         logits = classifier(input_ids=IDS, attention_mask=(IDS != 0).long()).logits

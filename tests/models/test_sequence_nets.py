@@ -1,8 +1,5 @@
 import ast
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -504,21 +501,11 @@ for folder in folders:
 """
 
 
-def test_saved_nets_load_where_genolm_cannot_be_imported(saved, tmp_path):
+def test_saved_nets_load_where_genolm_cannot_be_imported(saved, run_plain):
     root, nets = saved
     batch = pad_rows([wrap(row) for row in draw_rows(20, 12)])
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {"HF_HOME": str(tmp_path), "HF_MODULES_CACHE": str(tmp_path / "modules")}
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", LOAD_WITHOUT_GENOLM],
-        input=json.dumps([batch["input_ids"].tolist(), [str(root / name) for name in nets]]),
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=environment | {"HF_HUB_OFFLINE": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    request = json.dumps([batch["input_ids"].tolist(), [str(root / name) for name in nets]])
+    answers = [json.loads(line) for line in run_plain(LOAD_WITHOUT_GENOLM, text=request).splitlines()]
     for net, answer in zip(nets.values(), answers, strict=True):
         with torch.no_grad():
             expected = net(**batch).logits
