@@ -1,8 +1,6 @@
 import json
-import os
 import signal
-import subprocess
-import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
+from warm_processes import CONTEXT
 
 from genolm.corpus.build import build_corpus
 from genolm.corpus.settings import CorpusSettings
@@ -95,18 +94,14 @@ def test_the_folder_is_a_plain_model_that_plain_classes_load(pretrained):
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(corpus, pretrained, tmp_path):
-    program = (
-        "import sys; from pathlib import Path; import test_masked_lm as t; "
-        "t.pretrain(Path(sys.argv[1]), Path(sys.argv[2]))"
-    )
     output = tmp_path / "killed"
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, str(corpus), str(output)], cwd=Path(__file__).parent
-    )
+    process = CONTEXT.Process(target=pretrain, args=(corpus, output))
+    process.start()
     while not (output / "checkpoint-20").is_dir():
-        assert process.poll() is None
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+        assert process.is_alive()
+        time.sleep(0.002)
+    process.kill()
+    process.join()
     loop = replace(SETTINGS.loop, workers=1, checkpoint_every_steps=7)
     metrics = pretrain(corpus, output, loop=loop)
     assert metrics == pretrained[1]

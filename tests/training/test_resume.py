@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from warm_processes import CONTEXT
 
 import genolm.training.loop as loop
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM, AwdLstmForSequenceClassification
@@ -143,9 +142,14 @@ def run(
     return outcome, model.state_dict()
 
 
-def kill_at(step: int) -> OnStep:
-    """SIGKILL this very process before a step."""
-    return lambda current: os.kill(os.getpid(), signal.SIGKILL) if current == step else None
+def run_and_die(name: str, folder: Path, step: int) -> None:
+    """Run a job, and SIGKILL this very process before a step."""
+    torch.set_num_threads(1)
+    run(
+        name,
+        folder,
+        on_step=lambda current: os.kill(os.getpid(), signal.SIGKILL) if current == step else None,
+    )
 
 
 def break_off_at(step: int) -> OnStep:
@@ -287,17 +291,10 @@ def test_it_is_said_where_a_run_goes_on(tmp_path):
 
 
 def test_a_process_that_is_killed_goes_on_in_another(uninterrupted, tmp_path):
-    program = (
-        "from pathlib import Path; import test_resume as t; "
-        "t.run('lm', Path({folder!r}), on_step=t.kill_at(8)); print('not killed')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program.format(folder=str(tmp_path))],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-    )
-    assert (done.returncode, done.stdout) == (-signal.SIGKILL, ""), done.stderr
+    process = CONTEXT.Process(target=run_and_die, args=("lm", tmp_path, 8))
+    process.start()
+    process.join(timeout=60)
+    assert process.exitcode == -signal.SIGKILL
     assert (tmp_path / "checkpoint-5").is_dir()
     assert_same_end(run("lm", tmp_path), uninterrupted["lm"][0])
     assert read_log(tmp_path) == uninterrupted["lm"][1]

@@ -1,16 +1,14 @@
 """Trainings in processes of their own: started fast, killed, signalled, and asked how they ended.
 
-A server process imports torch, transformers and the stages once; each training is forked from it.
+Each training is forked from the server of `warm_processes`.
 """
 
 import itertools
 import json
 import logging
-import multiprocessing
 import os
 import shutil
 import signal
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import psutil
 import torch
+from rank_processes import find_free_port
+from warm_processes import CONTEXT
 
 from genolm.corpus.bases import load_corpus_bases
 from genolm.corpus.build import build_corpus
@@ -45,22 +45,6 @@ from genolm.training.masked_lm import PretrainMaskedSettings, pretrain_masked
 from genolm.training.persistence.run_folder import save_model_folder
 from genolm.training.schedules import PhaseSettings
 from genolm.training.token_stream import TokenStreamSettings
-
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    [
-        "genolm.training.causal_lm",
-        "genolm.training.adaptation",
-        "genolm.training.classifier",
-        "genolm.training.masked_lm",
-        "genolm.corpus.build",
-        "genolm.corpus.labeled",
-        "matplotlib.backends.backend_agg",
-        "matplotlib.figure",
-        "torch._dynamo",  # which the optimizer imports at its first step
-        "sklearn.metrics",
-    ]
-)
 
 STAGES = ("pretrain_causal", "pretrain_masked", "adapt", "finetune")
 SCHEME = KmerScheme(k=3, stride=1)
@@ -112,9 +96,9 @@ class TrainingRun:
     def __init__(self, order: Order, *, ranks: int = 1) -> None:
         self.order = order
         self.reports = Path(tempfile.mkdtemp(prefix=f"{order.output.name}-", dir=order.inputs))
-        port = _find_free_port()
+        port = find_free_port()
         self.processes = [
-            _CONTEXT.Process(target=_train, args=(order, rank, ranks, port, self.reports))
+            CONTEXT.Process(target=_train, args=(order, rank, ranks, port, self.reports))
             for rank in range(ranks)
         ]
         for process in self.processes:
@@ -141,7 +125,7 @@ class TrainingRun:
     def is_alive(self) -> bool:
         return any(process.is_alive() for process in self.processes)
 
-    def wait_until(self, condition: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], *, timeout_s: float = 180.0) -> None:
         """Wait for a condition, or for the end of the processes."""
         wait_until(lambda: condition() or not self.is_alive(), timeout_s=timeout_s)
 
@@ -155,7 +139,7 @@ class TrainingRun:
         self.wait_until(lambda: read_last_step(self.order.output) >= step)
         assert self.is_alive(), self.end()
 
-    def end(self, *, timeout_s: float = 60.0) -> list[Outcome]:
+    def end(self, *, timeout_s: float = 180.0) -> list[Outcome]:
         """Wait for all processes."""
         wait_until(lambda: not self.is_alive(), timeout_s=timeout_s)
         return [self._read_outcome(rank, process) for rank, process in enumerate(self.processes)]
@@ -230,7 +214,7 @@ def fill_disk(folder: Path, *, free_bytes: int) -> Path:
     return filler
 
 
-def wait_until(condition: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], *, timeout_s: float = 180.0) -> None:
     end_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end_s, "it takes too long"
@@ -487,9 +471,3 @@ def _encode_poison(sequence: str) -> list[int]:
     from genolm.tokenization.encoder import encode_sequences
 
     return encode_sequences([sequence], SCHEME)[0].tolist() if sequence else []
-
-
-def _find_free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
