@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +13,9 @@ from genolm.corpus.builtin import find_builtin
 from genolm.embeddings.features import build_embedding_matrix
 from genolm.embeddings.vectors import load_vectors
 from genolm.errors import RunFolderError, SettingsError
-from genolm.pipeline.recipe import load_recipe
+from genolm.pipeline.recipe import load_recipe, open_run
 from genolm.pipeline.run import run_pipeline
+from genolm.pipeline.single_stage import run_finetuning
 from genolm.tokenization.scheme import KmerScheme
 
 NAMES = ["from scratch", "word2vec", "genome LM", "genome LM + domain LM"]
@@ -22,11 +24,11 @@ SMALL = ("pretrain.tokens=5000", "word2vec.bp_per_epoch=20000")
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The recipe `ablation_debug` with even less training, on a fifth of its records."""
+    """The recipe `ablation_debug` with even less training, on a tenth of its records."""
     folder = tmp_path_factory.mktemp("word2vec")
     header, *rows = gzip.decompress(find_builtin("ecoli_promoters").read_bytes()).decode().splitlines()
-    (folder / "fifth.csv").write_text("\n".join([header, *rows[::5]]))
-    recipe = load_recipe("ablation_debug", overrides=[*SMALL, f"data={folder / 'fifth.csv'}"])
+    (folder / "tenth.csv").write_text("\n".join([header, *rows[::10]]))
+    recipe = load_recipe("ablation_debug", overrides=[*SMALL, f"data={folder / 'tenth.csv'}"])
     output = folder / "run"
     return recipe, output, run_pipeline(recipe, output)
 
@@ -40,7 +42,7 @@ def test_the_ablation_has_a_row_for_each_start_and_a_control_on_vectors(finished
         path.name for path in output.iterdir()
     }
     for row in rows:
-        assert row.test["n"] == 234
+        assert row.test["n"] == 115
         assert row.test["ci95"]["mcc"][0] <= row.test["mcc"] <= row.test["ci95"]["mcc"][1]
     control = rows[[row.name for row in rows].index("control: mean word2vec vector")]
     assert control.test["auroc"] > 0.8, "3-mers alone tell most promoters from the rest"
@@ -69,12 +71,20 @@ def test_the_same_recipe_again_changes_nothing(finished):
 
 
 def test_given_vectors_take_the_place_of_training(finished, tmp_path):
+    """Beside stages that the vectors have no part in, which are reused."""
     recipe, output, result = finished
+    shutil.copytree(
+        output,
+        tmp_path / "run",
+        ignore=shutil.ignore_patterns("*word2vec*", "model", "report.*"),
+    )
     given = replace(recipe, word2vec=None, embeddings=str(output / "word2vec"))
     again = run_pipeline(given, tmp_path / "run")
     assert not (tmp_path / "run" / "word2vec").exists()
-    find = {row.name: row for row in again.report.classifiers}
-    assert find["word2vec"] == {row.name: row for row in result.report.classifiers}["word2vec"]
+    assert again.report == result.report
+    assert (tmp_path / "run" / "classifier-word2vec" / "model.safetensors").read_bytes() == (
+        output / "classifier-word2vec" / "model.safetensors"
+    ).read_bytes()
 
 
 def test_vectors_of_another_size_are_refused(finished, tmp_path):
@@ -88,7 +98,7 @@ def test_vectors_of_another_size_are_refused(finished, tmp_path):
         embeddings=str(output / "word2vec"),
     )
     with pytest.raises(SettingsError, match="16"):
-        run_pipeline(other, tmp_path / "run")
+        run_finetuning(open_run(other, name="other", folder=tmp_path / "run"), start="word2vec")
 
 
 def test_a_control_of_other_vectors_is_another_run(finished):
