@@ -1,7 +1,6 @@
 """A whole pipeline on a generated genome with planted, labeled windows."""
 
 import json
-import multiprocessing
 import os
 import re
 import shutil
@@ -13,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from warm_processes import CONTEXT
 
 import genolm.training.persistence.run_folder
 from genolm.alphabet import decode_bases, encode_bases, reverse_complement
@@ -317,13 +317,11 @@ def _kill(*_):
 
 @pytest.mark.slow
 def test_a_run_killed_in_every_stage_ends_with_the_same_weights(finished, tmp_path):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["genolm.pipeline.run", "sklearn.linear_model", "datasets"])
     output, notes = tmp_path / "run", tmp_path / "notes"
     notes.touch()
 
     def run(title, **how):
-        process = context.Process(
+        process = CONTEXT.Process(
             target=run_pipeline,
             args=(finished.recipe, output),
             kwargs={"reporter": KillAt(title, notes=notes, **how)},
