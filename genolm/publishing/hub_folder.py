@@ -59,7 +59,8 @@ def write_hub_folder(
     write_text(folder / CARD_FILE, _add_figures(redact(card.text, private), figures))
     for file_name, text in card.eval_results.items():
         write_text(folder / RESULTS_FOLDER / file_name, redact(text, private))
-    write_json(folder / METRICS_FILE, redact(run.metrics, private))
+    over_seeds = {"over_seeds": card.over_seeds} if card.over_seeds else {}
+    write_json(folder / METRICS_FILE, redact({**run.metrics, **over_seeds}, private))
     published = {"genolm": genolm.__version__, "name": name, "files": _compute_sums(folder)}
     write_json(folder / RUN_CONFIG_FILE, {**redact(run.run_config, private), PUBLISHED_KEY: published})
     check_folder(folder, private)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ from genolm.pipeline.recipe import Recipe
 from genolm.pipeline.run import run_pipeline
 from genolm.publishing.card.build import build_model_card
 from genolm.publishing.card.hub_rules import PLACEHOLDERS, find_card_problems
+from genolm.publishing.card.runs import read_family
+from genolm.publishing.card.seeds import find_seed_spread
 
 LOOP = {"checkpoint_every_steps": 100, "log_every_steps": 1}
 MODEL = {"embedding_size": 8, "lstm_size": 8, "num_layers": 1}
@@ -88,6 +91,7 @@ def runs(small_genome, tmp_path_factory):
         "finetune": TRAINING,
         "scratch": {**TRAINING, "model": MODEL},
     }
+    write_json(folder / "recipe.json", recipe)
     for name, extra in (("causal", {}), ("masked", {"masked": MASKED})):
         run_pipeline(build_settings(Recipe, {**recipe, **extra}, where=name), folder / name)
     return folder
@@ -205,6 +209,73 @@ def test_the_figures_stand_where_they_belong(runs, cards):
     for row in report["language_models"]:
         bits = row["test_bits_per_base"], row["validation_bits_per_base"]
         assert f"| {row['name']} | {bits[0]:.3f} | {bits[1]:.3f} |" in section
+
+
+def test_another_seed_beside_the_run_gives_means_and_spreads(runs, cards, tmp_path):
+    shutil.copytree(runs / "causal", tmp_path / "first")
+    recipe = build_settings(Recipe, {**read_json(runs / "recipe.json"), "seed": 1}, where="seed 1")
+    run_pipeline(recipe, tmp_path / "second")
+    card = build_model_card(tmp_path / "first" / TUNED, name="m", license="mit")
+    section = get_section(card.text, "Evaluation")
+    metrics = [read_json(tmp_path / name / TUNED / "metrics.json")["test"] for name in ("first", "second")]
+    assert "of this model (seed 0). The interval is a percentile bootstrap" in section
+    assert (
+        "The same training with the seeds 0 and 1, each from a pretraining of its own, on the tes" in section
+    )
+    values = [each["auroc"] for each in metrics]
+    mean, sd = statistics.mean(values), statistics.stdev(values)
+    assert f"| AUROC | {mean:.3f} | {sd:.3f} | {min(values):.3f} | {max(values):.3f} |" in section
+    assert (card.over_seeds["seeds"], card.over_seeds["split"]) == ([0, 1], "test")
+    assert card.over_seeds["figures"]["auroc"] == {
+        "mean": pytest.approx(mean),
+        "sd": pytest.approx(sd),
+        "lowest": min(values),
+        "highest": max(values),
+        "n": 2,
+    }
+    known = collect_numbers(card.over_seeds)
+    table = section.partition("The same training with")[2].partition("\n\nConfusion")[0]
+    assert find_unknown_numbers(table, known) == []
+    language_model = build_model_card(tmp_path / "second" / "genome-lm", name="m", license="mit")
+    assert "seeds 0 and 1, each from random weights of its own" in language_model.text
+    assert set(language_model.over_seeds["figures"]) >= {"bits_per_base", "loss"}
+    assert cards["causal/classifier-domain-lm"].over_seeds is None
+    own = get_section(cards["causal/classifier-domain-lm"].text, "Evaluation")
+    assert "of one seed (0): the spread between seeds was not measured." in own
+    assert "standard deviation" not in own
+
+
+def copy_with_seed(run, target, *, seed, mcc, **settings):
+    """A copy that says that it had another seed, other settings and another MCC."""
+    shutil.copytree(run, target)
+    run_config, metrics = (read_json(target / name) for name in ("run_config.json", "metrics.json"))
+    write_json(
+        target / "run_config.json",
+        {**run_config, "settings": {**run_config["settings"], "seed": seed, **settings}},
+    )
+    write_json(target / "metrics.json", {**metrics, "test": {**metrics["test"], "mcc": mcc}})
+
+
+def test_only_trainings_that_differ_in_the_seed_alone_are_seeds_of_one_another(runs, tmp_path):
+    place = tmp_path / "runs"
+    shutil.copytree(runs / "causal", place, ignore=shutil.ignore_patterns("model"))
+    own = place / TUNED
+    copy_with_seed(own, place / "copy", seed=0, mcc=0.9)
+    copy_with_seed(own, place / "other-batches", seed=3, mcc=0.9, batch_size=8)
+    copy_with_seed(own, place / "unfinished", seed=4, mcc=0.9)
+    (place / "unfinished" / "metrics.json").unlink()
+    write_json(place / "foreign" / "run_config.json", {"model": "of somebody"})
+    for name in ("config.json", "metrics.json"):
+        write_json(place / "foreign" / name, {})
+    shutil.copy(own / "model.safetensors", place / "foreign")
+    assert find_seed_spread(read_family(own), "test") is None
+    copy_with_seed(own, place / "second", seed=7, mcc=0.25)
+    copy_with_seed(own, place / "third", seed=5, mcc=0.75)
+    mcc = read_json(own / "metrics.json")["test"]["mcc"]
+    found = find_seed_spread(read_family(own), "test")
+    assert (found.seeds, found.starts) == ((0, 5, 7), "all from the same pretrained weights")
+    assert found.figures["mcc"].mean == pytest.approx((mcc + 1) / 3)
+    assert found.figures["mcc"].n == 3
 
 
 def test_the_data_are_told_with_checksums_and_what_was_left_out(runs, cards, small_genome):

@@ -39,7 +39,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def labeled(runs, tmp_path_factory):
-    """A classifier's run with its test split: a file, and the AUROC that the run records."""
+    """A classifier's run with its test split: a file, and the recorded AUROC; and a run with another seed."""
     place = tmp_path_factory.mktemp("labeled")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
@@ -56,6 +56,12 @@ def labeled(runs, tmp_path_factory):
     metrics = json.loads((place / "run" / "metrics.json").read_text())
     metrics["test"]["auroc"] = compute_classification_report(labels, scores)["auroc"]
     (place / "run" / "metrics.json").write_text(json.dumps(metrics))
+    shutil.copytree(place / "run", place / "other-seed")
+    run_config = json.loads((place / "run" / "run_config.json").read_text())
+    run_config["settings"]["seed"] = 6
+    metrics["test"] |= {"auroc": 0.5, "mcc": 0.25}
+    for name, content in (("run_config.json", run_config), ("metrics.json", metrics)):
+        (place / "other-seed" / name).write_text(json.dumps(content))
     return place
 
 
@@ -97,6 +103,19 @@ def test_the_card_shows_the_figures_and_the_results_stand_beside_it(published):
     assert "](figures/mutation_map.png)" in card
     assert card.count("figures/loss_curve.png") == 1
     assert (published / ".eval_results" / "genolm.yaml").read_text()
+
+
+def test_the_figures_of_another_seed_are_on_the_card_and_in_the_metrics(published):
+    over_seeds = json.loads((published / "metrics.json").read_text())["over_seeds"]
+    assert (over_seeds["seeds"], over_seeds["split"]) == ([0, 6], "test")
+    assert over_seeds["figures"]["mcc"] == {
+        "mean": 0.375,
+        "sd": pytest.approx(0.125 * 2**0.5),
+        "lowest": 0.25,
+        "highest": 0.5,
+        "n": 2,
+    }
+    assert "| MCC | 0.375 | 0.177 | 0.250 | 0.500 |" in (published / "README.md").read_text()
 
 
 def test_the_records_tell_names_but_no_paths_and_no_tokens(published, labeled):

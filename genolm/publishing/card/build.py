@@ -37,6 +37,8 @@ class ModelCard(NamedTuple):
     """the whole README.md"""
     eval_results: dict[str, str]
     """text of each file of `.eval_results/`, by its name"""
+    over_seeds: dict[str, Any] | None
+    """for metrics.json: what the same training found with several seeds; None where there is one"""
 
 
 def build_model_card(
@@ -86,7 +88,8 @@ def build_model_card(
             remedy="correct the name of the model, of a class or of the data set that is meant",
         )
     results = build_eval_results(family, data_name=content["data_name"], dataset=dataset)
-    return ModelCard(text, results)
+    over_seeds = content["evaluation"].over_seeds
+    return ModelCard(text, results, over_seeds.as_record() if over_seeds else None)
 
 
 def _require_kind(family: RunFamily) -> ModelKind:

@@ -6,6 +6,7 @@ from genolm.evaluation.report import LanguageModelRow, build_rows
 from genolm.publishing.card.evidence import Evidence
 from genolm.publishing.card.missing import MissingFacts
 from genolm.publishing.card.runs import RunFamily, RunRecord
+from genolm.publishing.card.seeds import SeedSpread, find_seed_spread
 from genolm.publishing.card.tables import Table, format_figure, format_interval
 
 SPLITS = ("test", "validation")
@@ -37,8 +38,12 @@ class EvaluationText(NamedTuple):
     """bits per base; empty where no language model is behind the model"""
     sees_both_sides: bool
     """whether that language model is a masked one"""
-    seed: str
-    has_intervals: bool
+    caption: str
+    over_seeds: SeedSpread | None
+    """None where this is the only seed"""
+    seed_caption: str
+    seed_figures: Table
+    """means and spreads; empty where this is the only seed"""
 
 
 def describe_evaluation(family: RunFamily, evidence: Evidence, missing: MissingFacts) -> EvaluationText:
@@ -52,6 +57,7 @@ def describe_evaluation(family: RunFamily, evidence: Evidence, missing: MissingF
     if run.command.startswith("pretrain") and not any(row.name.startswith("Markov") for row in rows):
         missing.add("the Markov control on the same corpus (markov.json, which genolm run writes)")
     labels = run.config.get("id2label", {})
+    over_seeds = find_seed_spread(family, split) if figures else None
     return EvaluationText(
         split=split,
         figures=_build_figures(run),
@@ -59,8 +65,10 @@ def describe_evaluation(family: RunFamily, evidence: Evidence, missing: MissingF
         comparison=build_rows(evidence.classifiers, chosen=evidence.own_name) if evidence.classifiers else [],
         language_models=_build_language_models(rows),
         sees_both_sides=any(each.command == "pretrain masked" for each in (run, *family.ancestors)),
-        seed=str(run.settings["seed"]),
-        has_intervals="ci95" in figures,
+        caption=_caption_figures(run, split, over_seeds),
+        over_seeds=over_seeds,
+        seed_caption=_caption_seeds(over_seeds) if over_seeds else "",
+        seed_figures=_build_seed_figures(over_seeds) if over_seeds else [],
     )
 
 
@@ -99,6 +107,35 @@ def _build_figures(run: RunRecord) -> Table:
         if name in first:
             others = [format_figure(run.metrics[split].get(name)) for split in present[1:]]
             rows.append((title, format_figure(first[name]), *(["-"] if intervals else []), *others))
+    return rows
+
+
+def _caption_figures(run: RunRecord, split: str, over_seeds: SeedSpread | None) -> str:
+    """Say what the figures are of; the caption of a table that is not there is never shown."""
+    seed = run.settings["seed"]
+    text = (
+        f"Figures of the {split} split, of this model (seed {seed})."
+        if over_seeds
+        else f"Figures of the {split} split, of one seed ({seed}): the spread between seeds was not measured."
+    )
+    if "ci95" in run.metrics.get(split, {}):
+        text += " The interval is a percentile bootstrap over the sequences."
+    return text
+
+
+def _caption_seeds(over_seeds: SeedSpread) -> str:
+    *first, last = map(str, over_seeds.seeds)
+    seeds = f"{', '.join(first)} and {last}"
+    starts = f", {over_seeds.starts}" if over_seeds.starts else ""
+    return f"The same training with the seeds {seeds}{starts}, on the {over_seeds.split} split:"
+
+
+def _build_seed_figures(over_seeds: SeedSpread) -> Table:
+    rows: Table = [("metric", "mean", "standard deviation", "lowest", "highest")]
+    for name, spread in over_seeds.figures.items():
+        if spread is not None:
+            values = (spread.mean, spread.sd, spread.lowest, spread.highest)
+            rows.append((name_figure(name), *map(format_figure, values)))
     return rows
 
 

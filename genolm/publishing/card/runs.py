@@ -177,7 +177,7 @@ def _read_log(path: Path | None) -> LogSummary | None:
 
 
 def _find_weights(folder: Path, sha256: str) -> Path | None:
-    for candidate in _iter_near(folder):
+    for candidate in iter_near(folder):
         if not all((candidate / name).is_file() for name in _RUN_FILES):
             continue
         if compute_sha256(candidate / WEIGHTS_NAME) == sha256:
@@ -186,13 +186,13 @@ def _find_weights(folder: Path, sha256: str) -> Path | None:
 
 
 def _find_corpus(folder: Path, fingerprint: str) -> dict[str, Any] | None:
-    for candidate in _iter_near(folder):
+    for candidate in iter_near(folder):
         if (candidate / CORPUS_JSON).is_file() and compute_corpus_fingerprint(candidate) == fingerprint:
             return read_corpus_info(candidate)
     return None
 
 
-def _iter_near(folder: Path) -> Iterator[Path]:
+def iter_near(folder: Path) -> Iterator[Path]:
     """Yield the folders beside a run, then those one level up and theirs."""
     beside, above = folder.resolve().parent, folder.resolve().parent.parent
     yield from _list_folders(beside)
