@@ -1,27 +1,38 @@
 #!/usr/bin/env python
-"""Time mutation maps beside the plain way: every mutated sequence written as text, encoded and classified.
+"""Time mutation maps beside plain ways: every mutated sequence written as text, encoded and classified.
 
-Both take turns in one process, and the smallest processor time of each counts, so that other work on the
+All take turns in one process, and the smallest processor time of each counts, so that other work on the
 machine disturbs little. The encoding alone is timed to the ids that a model takes; then the whole map, of a
-classifier's folder or of an AWD-LSTM with random weights. The largest difference of the two maps is printed.
+classifier's folder or of an AWD-LSTM with random weights, beside two plain ways:
+
+- genolm's own prediction, with its encoder and batches;
+- what one does without genolm: transformers' pipeline("text-classification") with the folder's tokenizer,
+  in the batch size that is its best. (The network is genolm's, also in a folder that travels alone.)
+
+The largest differences between the maps are printed.
 """
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import pipeline
 
 from genolm.alphabet import BASES, decode_bases
-from genolm.inference.classify import Classifier, classify_sequences, load_classifier
+from genolm.inference.classify import classify_sequences, load_classifier
 from genolm.interpretation.mutation_map import compute_mutation_map
 from genolm.interpretation.targets import choose_target
 from genolm.interpretation.token_rows import build_substituted_ids, list_substitutions
 from genolm.models import AwdLstmConfig, AwdLstmForSequenceClassification
 from genolm.tokenization.encoder import encode_sequences, pad_batch
 from genolm.tokenization.scheme import KmerScheme
+from genolm.training.persistence.run_folder import save_model_folder
+
+PREDICT_SIZES, PIPELINE_SIZES = (64, 256), (32, 64, 128)
 
 
 def take_turns(ways: dict[str, Callable[[], object]], *, repeats: int) -> dict[str, float]:
@@ -43,12 +54,14 @@ def write_mutants(sequence: str) -> list[str]:
     return mutants
 
 
-def print_ratio(title: str, times_s: dict[str, float]) -> None:
-    """Print one line."""
-    plain, quick = times_s["plain"], times_s["genolm"]
-    print(
-        f"{title}: plain {1e3 * plain:.2f} ms, genolm {1e3 * quick:.2f} ms, {plain / quick:.2f} times as fast"
-    )
+def print_ratios(title: str, times_s: dict[str, float]) -> None:
+    """Print a line for each way other than genolm's map."""
+    quick = times_s.pop("genolm")
+    for name, plain in times_s.items():
+        print(
+            f"{title}: {name} {1e3 * plain:.2f} ms, genolm {1e3 * quick:.2f} ms, "
+            f"{plain / quick:.2f} times as fast"
+        )
 
 
 def time_encoding(sequence: str, scheme: KmerScheme, *, repeats: int) -> None:
@@ -60,30 +73,39 @@ def time_encoding(sequence: str, scheme: KmerScheme, *, repeats: int) -> None:
         "plain": lambda: pad_batch(encode_sequences(write_mutants(sequence), scheme)),
         "genolm": lambda: build_substituted_ids(codes, list_substitutions(codes), scheme),
     }
-    print_ratio(f"encoding, {scheme.name}, {len(sequence)} bp", take_turns(ways, repeats=repeats))
+    print_ratios(f"encoding, {scheme.name}, {len(sequence)} bp", take_turns(ways, repeats=repeats))
 
 
-def time_map(classifier: Classifier, sequence: str, *, repeats: int) -> None:
-    """Time the whole map, the plain way with the batch size of `genolm predict` and with that of the map."""
+def time_map(folder: Path, sequence: str, *, repeats: int) -> None:
+    """Time the whole map, and both plain ways in several batch sizes."""
+    classifier = load_classifier(folder)
     target = choose_target(classifier)
     found: dict[str, np.ndarray] = {}
-
-    def run_plain(batch_size: int) -> None:
-        scores = classify_sequences(classifier, write_mutants(sequence), batch_size=batch_size)
-        found["plain"] = scores[1:, target.index] - scores[0, target.index]
 
     def run_genolm() -> None:
         effects = compute_mutation_map(classifier, [sequence], target=target).effects[0]
         found["genolm"] = effects[effects != 0]
 
-    for batch_size in (64, 256):
-        ways = {"plain": lambda size=batch_size: run_plain(size), "genolm": run_genolm}
-        title = (
-            f"map, {classifier.model.config.model_type}, {len(sequence)} bp, plain in batches of {batch_size}"
-        )
-        print_ratio(title, take_turns(ways, repeats=repeats))
-    if found["plain"].shape == found["genolm"].shape:
-        print(f"largest difference of the maps: {abs(found['plain'] - found['genolm']).max():.1e}")
+    def run_predict(batch_size: int) -> None:
+        scores = classify_sequences(classifier, write_mutants(sequence), batch_size=batch_size)
+        found["predict"] = scores[1:, target.index] - scores[0, target.index]
+
+    pipe = pipeline("text-classification", model=str(folder), trust_remote_code=False, device="cpu")
+
+    def run_pipeline(batch_size: int) -> None:
+        rows = pipe(write_mutants(sequence), batch_size=batch_size, top_k=None)
+        scores = np.array([next(e["score"] for e in row if e["label"] == target.name) for row in rows])
+        found["pipeline"] = scores[1:] - scores[0]
+
+    ways: dict[str, Callable[[], object]] = {"genolm": run_genolm}
+    for batch_size in PREDICT_SIZES:
+        ways[f"predict in batches of {batch_size}"] = lambda size=batch_size: run_predict(size)
+    for batch_size in PIPELINE_SIZES:
+        ways[f"pipeline in batches of {batch_size}"] = lambda size=batch_size: run_pipeline(size)
+    title = f"map, {classifier.model.config.model_type}, {len(sequence)} bp"
+    print_ratios(title, take_turns(ways, repeats=repeats))
+    for name in ("predict", "pipeline"):
+        print(f"largest difference from {name}: {abs(found[name] - found['genolm']).max():.1e}")
 
 
 def main() -> None:
@@ -99,13 +121,19 @@ def main() -> None:
     sequence = decode_bases(codes)
     for scheme in (KmerScheme(k=3, stride=1), KmerScheme(k=6, stride=1)):
         time_encoding(sequence, scheme, repeats=20 * options.repeats)
-    if options.model is not None:
-        classifier = load_classifier(options.model)
-    else:
-        sizes = {"embedding_size": 128, "lstm_size": 384, "num_layers": 2}
-        network = AwdLstmForSequenceClassification(AwdLstmConfig(**sizes)).eval()
-        classifier = Classifier(network, KmerScheme(k=3, stride=1), ("other", "promoter"))
-    time_map(classifier, sequence, repeats=options.repeats)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.model or save_random_model(Path(temporary) / "model")
+        time_map(folder, sequence, repeats=options.repeats)
+
+
+def save_random_model(folder: Path) -> Path:
+    """Save an AWD-LSTM of the quickstart's size with random weights; return its folder."""
+    scheme = KmerScheme(k=3, stride=1)
+    sizes = {"vocab_size": scheme.vocab_size, "embedding_size": 128, "lstm_size": 384, "num_layers": 2}
+    names = {"id2label": {0: "other", 1: "promoter"}, "label2id": {"other": 0, "promoter": 1}}
+    model = AwdLstmForSequenceClassification(AwdLstmConfig(**sizes, **names)).eval()
+    save_model_folder(folder, model=model, scheme=scheme)
+    return folder
 
 
 if __name__ == "__main__":
