@@ -103,7 +103,7 @@ def test_shuffled_windows_put_the_weight_on_the_word(model, fasta, tmp_path):
 
 def test_motifs_are_printed(model, tmp_path):
     rng = np.random.default_rng(1)
-    texts = ["".join(rng.choice(list("ACGT"), size=20)) for _ in range(20)]
+    texts = ["".join(rng.choice(list("ACGT"), size=20)) for _ in range(8)]
     path = tmp_path / "many.fa"
     path.write_text("".join(f">{i}\n{text[:7]}TATAAT{text[13:]}\n" for i, text in enumerate(texts)))
     outcome = run_cli("explain", path, "--model", model, "--output", tmp_path / "o", "--motifs")

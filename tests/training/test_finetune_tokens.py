@@ -1,8 +1,6 @@
 """Fine-tuning with a label for each base."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -82,7 +80,7 @@ def test_a_base_does_not_depend_on_the_rest_of_the_batch(trained):
         np.testing.assert_allclose(classify_bases(classifier, [sequence])[0], rows, atol=1e-5)
 
 
-def test_without_genolm_the_folder_gives_the_same_probabilities(folders, tmp_path):
+def test_without_genolm_the_folder_gives_the_same_probabilities(folders, run_plain, tmp_path):
     finetune(SMALL_BOXES, tmp_path / "run", settings=BRIEF, pretrained=folders / "bert")
     program = (
         "import json, sys, torch\n"
@@ -95,13 +93,8 @@ def test_without_genolm_the_folder_gives_the_same_probabilities(folders, tmp_pat
         "print(json.dumps(logits.softmax(-1).tolist()))\n"
     )
     folder, sequence = tmp_path / "run", DATA.sequences[1]
-    shown = subprocess.run(
-        [sys.executable, "-I", "-c", program, str(folder), sequence],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    tokens = np.array(json.loads(shown.stdout))[1:-1]  # 28 3-mers for 30 bases, without [CLS] and [SEP]
+    shown = run_plain(program, folder, sequence)
+    tokens = np.array(json.loads(shown))[1:-1]  # 28 3-mers for 30 bases, without [CLS] and [SEP]
     found = classify_bases(load_classifier(folder), [sequence])[0]
     np.testing.assert_allclose(found[1:-1], tokens, atol=1e-5)
     np.testing.assert_allclose(found[[0, -1]], tokens[[0, -1]], atol=1e-5)

@@ -1,8 +1,6 @@
 """Fine-tuning of masked language models: plain BERT and ModernBERT folders of transformers."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -115,7 +113,7 @@ def test_the_metrics_are_those_of_the_saved_model(trained):
     assert ((found[:, 1] >= 0.5) == test.labels).mean() == metrics["test"]["accuracy"]
 
 
-def test_without_genolm_the_folder_gives_the_same_probabilities(folders, tmp_path):
+def test_without_genolm_the_folder_gives_the_same_probabilities(folders, run_plain, tmp_path):
     finetune(SMALL_DATA, tmp_path / "run", settings=SHORT, pretrained=folders / "bert")
     program = (
         "import json, sys, torch\n"
@@ -129,14 +127,9 @@ def test_without_genolm_the_folder_gives_the_same_probabilities(folders, tmp_pat
         "print(json.dumps(logits.softmax(-1).tolist()))\n"
     )
     sequences = [DATA.sequences[0], DATA.sequences[1][:9]]
-    shown = subprocess.run(
-        [sys.executable, "-I", "-c", program, str(tmp_path / "run"), *sequences],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    shown = run_plain(program, tmp_path / "run", *sequences)
     found = classify_sequences(load_classifier(tmp_path / "run"), sequences)
-    np.testing.assert_allclose(json.loads(shown.stdout), found, atol=1e-5)
+    np.testing.assert_allclose(json.loads(shown), found, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
