@@ -4,21 +4,22 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+import torch
 from made_up_dna import make_dna
 from small_window_models import save_classifier
+from warm_processes import CONTEXT
 
 from genolm.errors import RunFolderError, SettingsError
 from genolm.files import read_json, write_json
 from genolm.interpretation.chosen_model import find_window_bp
+from genolm.interpretation.scan.parts import PartsFolder
 from genolm.interpretation.scan.run import scan_genome
 from genolm.interpretation.scan.settings import ScanSettings
 
-ROOT = Path(__file__).parents[2]
 SETTINGS = ScanSettings(
     window_bp=20, stride_bp=5, anchor_bp=15, block_windows=16, precision="no", threshold=0.4
 )
@@ -95,31 +96,27 @@ def test_a_finished_scan_is_not_done_again_and_another_is_refused(scanned, model
         scan_genome(genome, model, folder, settings=other)
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from genolm.interpretation.scan import run
-from genolm.interpretation.scan.parts import PartsFolder
-sys.path.insert(0, sys.argv[1])
-from test_scan_run import SETTINGS
-write = PartsFolder.write
-def write_some(self, number, values):
-    if number == int(sys.argv[5]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    write(self, number, values)
-PartsFolder.write = write_some
-run.scan_genome(Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), settings=SETTINGS)
-"""
+def scan_and_die(genome: Path, model: Path, output: Path, last: int) -> None:
+    """Scan, and SIGKILL this very process before a part of a number is written."""
+    torch.set_num_threads(1)
+    write = PartsFolder.write
+
+    def write_some(self, number, values):
+        if number == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(self, number, values)
+
+    PartsFolder.write = write_some
+    scan_genome(genome, model, output, settings=SETTINGS)
 
 
 def test_a_killed_scan_goes_on_to_the_same_files(scanned, model, genome, tmp_path):
     folder, _ = scanned
     output = tmp_path / "out"
-    words = [sys.executable, "-c", KILLED, Path(__file__).parent, genome, model, output, 5]
-    paths = [ROOT, ROOT / "tests", Path(__file__).parent]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
-    done = subprocess.run(list(map(str, words)), env=environment, check=False, capture_output=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    process = CONTEXT.Process(target=scan_and_die, args=(genome, model, output, 5))
+    process.start()
+    process.join(timeout=120)
+    assert process.exitcode == -signal.SIGKILL
     parts = sorted((output / "parts").iterdir())
     assert [path.name[:7] for path in parts] == [f"{number:07d}" for number in range(5)]
     parts[1].write_bytes(b"cut short")
