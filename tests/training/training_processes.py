@@ -218,7 +218,7 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float = 180.0) -> No
     end_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end_s, "it takes too long"
-        time.sleep(0.002)
+        time.sleep(0.005)
 
 
 def are_gone(processes: list[psutil.Process]) -> bool:
