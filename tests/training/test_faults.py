@@ -432,17 +432,11 @@ def test_the_lock_of_a_killed_process_is_free(classifier, tmp_path):
 def test_the_command_ends_with_exit_code_75_and_goes_on(inputs, tmp_path):
     through, stopped = build_cli_orders(inputs, tmp_path, "through", "stopped")
     expected = finish_order(through)
-    with subprocess.Popen(
-        [sys.executable, "-m", "genolm.cli", "finetune", *stopped.arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        wait_until(lambda: read_last_step(stopped.output) >= 5 or process.poll() is not None)
-        process.terminate()
-        _, printed = process.communicate(timeout=60)
+    with TrainingRun(stopped) as run:
+        run.wait_until(lambda: read_last_step(stopped.output) >= 5)
+        run.signal(signal.SIGTERM)
+        outcome = run.end()[0]
     last_step = read_last_step(stopped.output)
-    assert process.returncode == 75, printed
-    assert f": found SIGTERM at step {last_step} of classifier" in printed.splitlines()[-1]
+    assert outcome.exit_code == 75, outcome
+    assert f": found SIGTERM at step {last_step} of classifier" in outcome.printed.splitlines()[-1]
     assert finish_order(stopped) == expected
