@@ -35,7 +35,7 @@ def run_program(*words: object, folder: Path, first_on_path: Path | None = None)
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         cwd=folder,
         env=environment,
     )
