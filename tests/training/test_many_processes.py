@@ -26,6 +26,7 @@ from training_processes import (
     read_ending,
     read_last_step,
     read_losses,
+    run_order,
     wait_until,
 )
 
@@ -168,7 +169,7 @@ def test_under_accelerate_launch_a_killed_process_ends_the_others_and_the_run_go
     wait_until(lambda: are_gone(family), timeout_s=30.0)
     assert list_steps(killed.output), (tmp_path / "printed.txt").read_text()
     assert not (killed.output / "metrics.json").exists()
-    again = subprocess.run([*command, *killed.arguments], env=environment, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    assert "going on from step" in again.stderr
+    again = run_order(killed, ranks=2)
+    assert [outcome.exit_code for outcome in again] == [0, 0], again
+    assert "going on from step" in again[0].printed
     assert read_ending(killed.output) == expected
