@@ -38,6 +38,7 @@ LAYERS = (
         "metrics",
         "progress",
         "splitmix",
+        "threshold",
     ),
     ("genome",),
     ("corpus",),

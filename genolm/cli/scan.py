@@ -25,7 +25,9 @@ def scan(
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Probability from which on there is a peak.  [default: metrics.json's, or 0.5]"),
+        typer.Option(
+            help="Probability from which on there is a peak.  [default: chosen on validation, or 0.5]"
+        ),
     ] = None,
     class_name: Annotated[
         str | None, typer.Option("--class", metavar="NAME", help="Class.  [default: the second of two]")
@@ -60,10 +62,13 @@ def scan(
     found = scan_genome(
         genome, model, output, settings=settings, with_bigwig=bigwig, reporter=open_model_reporter()
     )
+    source = {"given": "given", "validation": "chosen on validation", "default": "the default"}
+    chosen = found["settings"]
+    lowest = f"{chosen['threshold']:g} ({source[chosen['threshold_from']]})"
     peaks = ", ".join(f"{number:,} on the {name} strand" for name, number in found["peaks"].items())
     print(
         f"{found['windows']:,} windows a strand, {found['skipped_windows']:,} skipped for unknown bases; "
-        f"peaks from {found['settings']['threshold']:g} on: {peaks}"
+        f"peaks from {lowest} on: {peaks}"
     )
 
 

@@ -11,11 +11,11 @@ from genolm.evaluation.calibration import compare_temperature, compute_calibrati
 from genolm.evaluation.curves import plot_pr_curves, plot_reliability, plot_roc_curves
 from genolm.evaluation.html_report.content import EvaluationReport, ReportFigure
 from genolm.evaluation.report import ClassifierRow
-from genolm.evaluation.threshold import ChosenThreshold, choose_threshold
 from genolm.inference.classify import Classifier, classify_bases, classify_sequences
 from genolm.metrics import compute_bootstrap_intervals, compute_classification_report
 from genolm.models.scoring import Task, select_scores
 from genolm.progress import Reporter
+from genolm.threshold import ChosenThreshold, choose_threshold
 from genolm.training.finetuning.data import Targets, build_targets
 from genolm.training.finetuning.metrics import compute_report
 

@@ -20,8 +20,8 @@ from genolm.training.hardware.precision import Precision, choose_precision
 def find_window_bp(folder: Path, given_bp: int | None) -> int:
     """Return how many bases the model shall see: what is given, or what it was trained on if that is known.
 
-    Known it is from run_config.json (the windows of a masked language model), or from the data_audit.json of
-    the training or of its run (labeled sequences of one length).
+    Known it is from run_config.json (the windows of a masked language model), from metrics.json (a classifier
+    that was trained on sequences of one length), or from the data_audit.json of the training or of its run.
 
     Raises:
         SettingsError: it is neither given nor known, or below 1.
@@ -44,6 +44,10 @@ def _read_window_bp(folder: Path) -> int | None:
         windows: dict[str, Any] = read_json(config_path).get("settings", {}).get("windows") or {}
         if "length_bp" in windows:
             return int(windows["length_bp"])
+    metrics_path = folder / "metrics.json"
+    trained_bp = read_json(metrics_path).get("train_lengths_bp") if metrics_path.is_file() else None
+    if trained_bp is not None:
+        return int(trained_bp[0]) if trained_bp[0] == trained_bp[1] else None
     for path in (folder / "data_audit.json", folder.resolve().parent / "data_audit.json"):
         if path.is_file():
             classes = read_json(path)["classes"]

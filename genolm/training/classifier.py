@@ -21,6 +21,7 @@ from genolm.models.scoring import Task, compute_probabilities
 from genolm.models.strands import averages_strands
 from genolm.models.token_scoring import compute_token_probabilities, spread_over_bases
 from genolm.progress import Reporter
+from genolm.threshold import choose_threshold
 from genolm.tokenization.tokens import BpeTokens, Tokens, identify_tokens, require_kmers
 from genolm.training.finetuning.augmentation import build_augmentation
 from genolm.training.finetuning.data import (
@@ -65,7 +66,8 @@ def finetune(
 ) -> dict[str, Any]:
     """Train a classifier and evaluate it; return the content of metrics.json.
 
-    The epoch is chosen on the validation split; the test split, if there is one, is read once, at the end.
+    The validation split chooses the epoch and, of two classes, the `threshold` from which on the second is
+    called; the metrics are at 0.5. The test split, if there is one, is read once, at the end.
 
     Args:
         data: labeled sequences with a train and a validation split.
@@ -151,12 +153,19 @@ def finetune(
             reporter=reporter,
         )
         model = finish_method(prepared.model, unit=unit)
-        metrics: dict[str, Any] = {"steps": outcome.steps, "best_step": outcome.best_step}
+        lengths_bp = [len(sequence) for sequence in examples["train"].sequences]
+        metrics: dict[str, Any] = {
+            "steps": outcome.steps,
+            "best_step": outcome.best_step,
+            "train_lengths_bp": [min(lengths_bp), max(lengths_bp)],
+        }
         for split in ("validation", "test"):
             if examples[split].token_ids:
                 outputs = _compute_outputs(model.eval(), examples[split], settings.task, scheme=scheme)
                 values = examples[split].values
                 metrics[split] = compute_report(settings.task, values, outputs, names=targets.names)
+                if split == "validation" and settings.task == "classification" and len(targets.names) == 2:
+                    metrics["threshold"] = choose_threshold(values, outputs[:, 1]).threshold
         finish_run_folder(output, model=model, scheme=scheme, metrics=metrics)
         return metrics
 

@@ -34,10 +34,20 @@ def test_a_scan_says_what_it_did(run, tmp_path):
     assert code == 0
     assert re.fullmatch(
         r"57 windows a strand, 0 skipped for unknown bases; "
-        r"peaks from 0.5 on: \d+ on the plus strand, \d+ on the minus strand\n",
+        r"peaks from 0.5 \(the default\) on: \d+ on the plus strand, \d+ on the minus strand\n",
         out,
     )
     assert (tmp_path / "out" / "plus.bw").is_file()
+
+
+def test_a_scan_takes_window_and_threshold_from_the_training(run, tmp_path):
+    metrics = {"train_lengths_bp": [20, 20], "threshold": 0.375}
+    write_json(tmp_path / "run" / "model" / "metrics.json", metrics)
+    words = ["g.fa", "--model", "run/model", "--stride-bp", 5, "--no-bigwig", "--output"]
+    code, out, _ = run(*words, "chosen")
+    assert (code, "57 windows" in out, "from 0.375 (chosen on validation) on" in out) == (0, True, True)
+    code, out, _ = run(*words, "given", "--threshold", 0.25)
+    assert (code, "from 0.25 (given) on" in out) == (0, True)
 
 
 @pytest.mark.parametrize(

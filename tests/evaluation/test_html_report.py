@@ -24,8 +24,8 @@ from genolm.evaluation.html_report.content import (
 from genolm.evaluation.html_report.page import build_html_report, build_report_metrics, write_html_report
 from genolm.evaluation.paired import compute_paired_differences
 from genolm.evaluation.report import ClassifierRow, LanguageModelRow
-from genolm.evaluation.threshold import choose_threshold
 from genolm.metrics import compute_classification_report
+from genolm.threshold import choose_threshold
 
 HOSTILE = "<script>hacked=1</script><img src=x onerror=hacked=2>\"'&{{ 7*7 }}"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -153,13 +153,14 @@ def test_the_threshold_is_given_or_that_of_validation_or_one_half(model, genome,
     def scan(name, folder, **changed):
         settings = ScanSettings(window_bp=20, stride_bp=20, **changed)
         found = scan_genome(genome, folder, tmp_path / name, settings=settings, with_bigwig=False)
-        return found["settings"]["threshold"]
+        return found["settings"]["threshold"], found["settings"]["threshold_from"]
 
-    assert scan("default", model) == 0.5
+    assert scan("default", model) == (0.5, "default")
     copy = shutil.copytree(model, tmp_path / "copy")
     write_json(copy / "metrics.json", {"threshold": 0.35})
-    assert scan("chosen", copy) == 0.35
-    assert scan("given", copy, threshold=0.9) == 0.9
+    assert scan("chosen", copy) == (0.35, "validation")
+    assert scan("first", copy, class_name="no") == (0.65, "validation")
+    assert scan("given", copy, threshold=0.9) == (0.9, "given")
 
 
 def test_a_regression_needs_a_threshold(genome, tmp_path):
@@ -176,6 +177,11 @@ def test_the_window_is_given_or_that_of_the_training(tmp_path):
     write_json(tmp_path / "data_audit.json", {"classes": [{"min_bp": 81, "max_bp": 81}] * 2})
     assert find_window_bp(tmp_path / "model", None) == 81
     write_json(tmp_path / "data_audit.json", {"classes": [{"min_bp": 80, "max_bp": 81}]})
+    with pytest.raises(SettingsError, match=r"set --window-bp"):
+        find_window_bp(tmp_path / "model", None)
+    write_json(tmp_path / "model" / "metrics.json", {"train_lengths_bp": [60, 60]})
+    assert find_window_bp(tmp_path / "model", None) == 60
+    write_json(tmp_path / "model" / "metrics.json", {"train_lengths_bp": [60, 61]})
     with pytest.raises(SettingsError, match=r"set --window-bp"):
         find_window_bp(tmp_path / "model", None)
     write_json(tmp_path / "model" / "run_config.json", {"settings": {"windows": {"length_bp": 256}}})

@@ -12,6 +12,7 @@ from genolm.errors import DataError, RunFolderError, SettingsError
 from genolm.metrics import METRIC_NAMES
 from genolm.models import AwdLstmConfig, AwdLstmForCausalLM, AwdLstmForSequenceClassification
 from genolm.models.settings import AwdLstmSettings, DropoutSettings
+from genolm.threshold import choose_threshold
 from genolm.tokenization.encoder import encode_sequences
 from genolm.tokenization.scheme import KmerScheme
 from genolm.training.classifier import FinetuneSettings, finetune
@@ -88,8 +89,9 @@ def test_a_planted_motif_is_found(trained):
 
 def test_the_metrics_of_a_classifier(trained):
     folder, _, metrics = trained
-    assert set(metrics) == {"steps", "best_step", "validation", "test"}
+    assert set(metrics) == {"steps", "best_step", "train_lengths_bp", "validation", "threshold", "test"}
     assert metrics["steps"] == 8 * 32
+    assert metrics["train_lengths_bp"] == [50, 50]
     for split in ("validation", "test"):
         assert set(metrics[split]) == {*METRIC_NAMES, "confusion", "n", "ci95"}
         assert set(metrics[split]["ci95"]) == set(METRIC_NAMES)
@@ -113,6 +115,9 @@ def test_the_saved_weights_are_those_of_the_best_epoch(trained):
     right = probabilities[torch.arange(100), torch.from_numpy(validation.labels)]
     assert -right.log().mean().item() == pytest.approx(evaluations[best]["loss"], abs=1e-4)
     assert ((probabilities[:, 1] >= 0.5).numpy() == validation.labels).mean() == evaluations[best]["accuracy"]
+    chosen = choose_threshold(validation.labels, probabilities[:, 1].numpy())
+    assert metrics["threshold"] == pytest.approx(chosen.threshold, abs=1e-4)
+    assert chosen.mcc >= metrics["validation"]["mcc"]
 
 
 def test_the_class_names_are_in_the_folder(trained):
@@ -199,6 +204,7 @@ def test_three_classes(tmp_path):
     data = replace(SMALL_DATA, labels=labels, label_names=("a", "b", "c"))
     metrics = finetune(data, tmp_path, settings=replace(SHORT, monitor="loss", patience=1), scheme=SCHEME)
     assert np.array(metrics["validation"]["confusion"]).shape == (3, 3)
+    assert "threshold" not in metrics
 
 
 @pytest.mark.parametrize(("split", "kept"), [("train", 30), ("validation", 10)])

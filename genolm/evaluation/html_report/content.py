@@ -9,7 +9,7 @@ from genolm.evaluation.calibration import TemperatureScaling
 from genolm.evaluation.cross_validation import FoldSummary, Spread
 from genolm.evaluation.paired import PairedDifference
 from genolm.evaluation.report import ClassifierRow, LanguageModelRow
-from genolm.evaluation.threshold import ChosenThreshold
+from genolm.threshold import ChosenThreshold
 
 SHOWN_METRICS = ("mcc", "auroc", "auprc", "accuracy", "recall", "false_positive_rate")
 

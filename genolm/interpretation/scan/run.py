@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from genolm.interpretation.scan.tracks import (
     write_bedgraph,
     write_bigwig,
 )
-from genolm.interpretation.targets import choose_target
+from genolm.interpretation.targets import Target, choose_target
 from genolm.progress import Reporter
 from genolm.training.hardware.precision import choose_precision
 from genolm.training.persistence.disk_space import explain_full_disk
@@ -73,11 +73,12 @@ def scan_genome(
     classifier = load_classifier(model_folder)
     target = choose_target(classifier, class_name=settings.class_name)
     check_window(classifier.model.config, classifier.scheme, window_bp=settings.window_bp)
-    threshold = find_threshold(classifier, model_folder, settings.threshold)
+    threshold = find_threshold(classifier, target, model_folder, given=settings.threshold)
     if with_bigwig:
         load_bigwig_writer()
     with explain_full_disk(output), lock_run_folder(output), open_genome_codes(genome_path) as genome:
-        kept = {**asdict(settings), "threshold": threshold, "class_name": target.name}
+        kept = {**asdict(settings), "class_name": target.name, "threshold": threshold.value}
+        kept["threshold_from"] = threshold.source
         identity = {
             "settings": {**kept, "precision": choose_precision(settings.precision), "bigwig": with_bigwig},
             "genome": {"name": genome_path.name, "sha256": genome.sha256},
@@ -100,28 +101,41 @@ def scan_genome(
         num_tokens = settings.window_bp + 2
         with open_for_inference(classifier.model, precision=settings.precision, num_tokens=num_tokens):
             _fill_parts(parts, blocks, score, reporter)
-        found = _write_results(output, genome, blocks, parts, settings, threshold, with_bigwig)
+        found = _write_results(output, genome, blocks, parts, settings, threshold.value, with_bigwig)
         write_json(output / SCAN_FILE, {**identity, **found})
         (output / BEGUN_FILE).unlink()
         shutil.rmtree(output / PARTS_FOLDER)
         return {**identity, **found}
 
 
-def find_threshold(classifier: Classifier, model_folder: Path, given: float | None) -> float:
+class Threshold(NamedTuple):
+    """The value from which a window is a peak, and where it is from."""
+
+    value: float
+    source: Literal["given", "validation", "default"]
+
+
+def find_threshold(
+    classifier: Classifier, target: Target, model_folder: Path, *, given: float | None
+) -> Threshold:
     """Return the value from which a window is a peak: given, chosen on validation, or 0.5.
+
+    The one in metrics.json is of the second of two classes; the first is called where the second is not.
 
     Raises:
         SettingsError: a regression without one.
     """
     if given is not None:
-        return given
+        return Threshold(given, "given")
     path = model_folder / "metrics.json"
     chosen = read_json(path).get("threshold") if path.is_file() else None
     if chosen is None and classifier.task == "regression":
         raise SettingsError(
             found="a regression and no threshold", expected="a value", remedy="set --threshold"
         )
-    return 0.5 if chosen is None else float(chosen)
+    if chosen is None:
+        return Threshold(0.5, "default")
+    return Threshold(float(chosen) if target.index == 1 else 1 - float(chosen), "validation")
 
 
 def _claim(output: Path, identity: dict[str, Any]) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ class ScanSettings:
     """bp; the base of a window, counted from 0 in reading direction, where its value stands in the tracks,
     such as 60 for promoter windows from -60 to +20; None for the middle"""
     threshold: float | None = None
-    """value from which a window belongs to a peak; None for 0.5, or the one in the model's metrics.json"""
+    """value from which a window belongs to a peak; None for what the validation split chose, or 0.5"""
     class_name: str | None = None
     """whose probability is written; None for the second of two classes"""
     batch_size: int = 1024

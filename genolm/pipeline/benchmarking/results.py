@@ -22,9 +22,9 @@ from genolm.evaluation.cross_validation import (
 from genolm.evaluation.html_report.content import Comparison
 from genolm.evaluation.paired import compute_paired_differences
 from genolm.evaluation.report import ClassifierRow
-from genolm.evaluation.threshold import ChosenThreshold, choose_threshold
 from genolm.metrics import compute_classification_metrics, compute_classification_report
 from genolm.pipeline.benchmarking.trainings import Floats, Prediction
+from genolm.threshold import ChosenThreshold, choose_threshold
 
 
 class Pooled(NamedTuple):

@@ -5,8 +5,8 @@ import pytest
 from sklearn.metrics import matthews_corrcoef
 
 from genolm.errors import DataError, SettingsError
-from genolm.evaluation.threshold import choose_threshold
 from genolm.metrics import compute_classification_metrics
+from genolm.threshold import choose_threshold
 
 
 def draw_scores(n, *, seed, levels=None):
