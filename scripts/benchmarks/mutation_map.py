@@ -7,7 +7,7 @@ classifier's folder or of an AWD-LSTM with random weights, beside two plain ways
 
 - genolm's own prediction, with its encoder and batches;
 - what one does without genolm: transformers' pipeline("text-classification") with the folder's tokenizer,
-  in the batch size that is its best. (The network is genolm's, also in a folder that travels alone.)
+  in batches of 1, which is its default, and of the sizes that are its best. (The network is genolm's, also in a folder that travels alone.)
 
 The largest differences between the maps are printed.
 """
@@ -32,7 +32,7 @@ from genolm.tokenization.encoder import encode_sequences, pad_batch
 from genolm.tokenization.scheme import KmerScheme
 from genolm.training.persistence.run_folder import save_model_folder
 
-PREDICT_SIZES, PIPELINE_SIZES = (64, 256), (32, 64, 128)
+PREDICT_SIZES, PIPELINE_SIZES = (64, 256), (1, 32, 64, 128)
 
 
 def take_turns(ways: dict[str, Callable[[], object]], *, repeats: int) -> dict[str, float]:
