@@ -6,8 +6,9 @@ machine disturbs little. The encoding alone is timed to the ids that a model tak
 classifier's folder or of an AWD-LSTM with random weights, beside two plain ways:
 
 - genolm's own prediction, with its encoder and batches;
-- what one does without genolm: transformers' pipeline("text-classification") with the folder's tokenizer,
-  in batches of 1, which is its default, and of the sizes that are its best. (The network is genolm's, also in a folder that travels alone.)
+- what one does without genolm: transformers' pipeline("text-classification") with the folder's tokenizer, in
+  batches of 1, which is its default, and of the sizes that are its best. (The network is genolm's, also in a
+  folder that travels alone.)
 
 The largest differences between the maps are printed.
 """
