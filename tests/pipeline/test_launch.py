@@ -52,7 +52,7 @@ def check_close(value, expected) -> None:
     found, wanted = flatten(value), flatten(expected)
     assert set(found) == set(wanted)
     for name, each in wanted.items():
-        limit = 1e-2 if name.endswith("/threshold") else 1e-4  # by rounding, another of two near scores is best
+        limit = 1e-2 if name.endswith("/threshold") else 1e-4  # rounding may pick the next score
         assert found[name] == (pytest.approx(each, abs=limit) if isinstance(each, float) else each), name
 
 
