@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from genolm.corpus.labeled import SPLITS, LabeledData
 from genolm.errors import SettingsError
 from genolm.files import compute_fingerprint
+from genolm.models.attention import choose_cpu_kernels
 from genolm.models.initialization import load_embedding_matrix
 from genolm.models.scoring import Task, compute_probabilities
 from genolm.models.strands import averages_strands
@@ -38,6 +39,7 @@ from genolm.training.finetuning.metrics import compute_report, compute_training_
 from genolm.training.finetuning.models import build_classifier, build_config, load_pretrained_scheme
 from genolm.training.finetuning.settings import SMALLER_IS_BETTER, FinetuneSettings, LoraSettings
 from genolm.training.finetuning.token_labels import split_rows
+from genolm.training.hardware.precision import choose_precision
 from genolm.training.hardware.ranks import get_ranks
 from genolm.training.job import TrainingJob
 from genolm.training.loop import run_training
@@ -144,14 +146,17 @@ def finetune(
             title=f"classifier {_name_start(pretrained, embeddings)}",
             scheme=scheme,
         )
-        outcome = run_training(
-            job,
-            model=prepared.model,
-            run_folder=output,
-            settings=settings.loop,
-            seed=seed,
-            reporter=reporter,
-        )
+        precision = choose_precision(settings.loop.precision)
+        num_tokens = job.batches.build_largest(1).inputs["input_ids"].shape[1]
+        with choose_cpu_kernels(model, precision, num_tokens=num_tokens):
+            outcome = run_training(
+                job,
+                model=prepared.model,
+                run_folder=output,
+                settings=settings.loop,
+                seed=seed,
+                reporter=reporter,
+            )
         model = finish_method(prepared.model, unit=unit)
         lengths_bp = [len(sequence) for sequence in examples["train"].sequences]
         metrics: dict[str, Any] = {

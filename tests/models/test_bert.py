@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from torch.nn.parallel import DistributedDataParallel
 from transformers import BertConfig, BertForMaskedLM, BertModel, ModernBertForMaskedLM
@@ -23,7 +24,13 @@ from genolm.models.attention import (
     compute_product_attention,
     keep_freed_memory,
 )
-from genolm.models.bert import BertSettings, build_masked_lm, load_masked_lm, use_masked_only_head
+from genolm.models.bert import (
+    BertSettings,
+    SummedCrossEntropy,
+    build_masked_lm,
+    load_masked_lm,
+    use_masked_only_head,
+)
 from genolm.tokenization.scheme import BpeScheme, KmerScheme
 from genolm.tokenization.tokenizer_json import save_tokenizer
 
@@ -35,6 +42,7 @@ USE_WITHOUT_GENOLM = """
 import json, sys
 sys.modules["genolm"] = None
 import torch
+import torch.nn.functional as F
 from transformers import AutoModelForMaskedLM, pipeline
 folders, ids = json.loads(sys.stdin.read())
 for folder in folders:
@@ -267,6 +275,33 @@ def test_it_works_under_ddp_and_accelerates_autocast(tmp_path):
     assert restored(**batch).loss.item() == expected
 
 
+def test_the_gradient_in_place_of_the_logits_is_that_of_cross_entropy():
+    logits = torch.randn(600, 37, generator=torch.Generator().manual_seed(0), dtype=torch.float32)  # 3 pieces
+    labels = torch.arange(600) % 37
+    weights = (torch.arange(600) % 5).float()  # some are 0
+    gradients, losses = [], []
+    for is_ours in (False, True):
+        leaf = logits.clone().requires_grad_()
+        scores = leaf * 3  # no leaf, as that of a head
+        if is_ours:
+            loss = SummedCrossEntropy.apply(scores, labels, weights)
+        else:
+            loss = (F.cross_entropy(scores, labels, reduction="none") * weights).sum()
+        (loss / 7).backward()
+        gradients.append(leaf.grad)
+        losses.append(loss.detach())
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*gradients)
+
+
+def test_a_second_backward_of_the_loss_is_an_error_and_not_another_gradient():
+    scores = torch.randn(3, 5, requires_grad=True) * 1
+    loss = SummedCrossEntropy.apply(scores, torch.arange(3), torch.ones(3))
+    (loss / 2).backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
 # --- what is saved
 
 
@@ -446,19 +481,56 @@ def test_kernels_are_put_back_after_an_error():
     assert torch.get_float32_matmul_precision() == former
 
 
-def test_long_sequences_and_fp32_keep_sdpa():
+def test_long_sequences_keep_sdpa():
     model = build()
-    for precision, tokens in (("bf16", 2048), ("no", 20)):
-        with choose_cpu_kernels(model, precision, num_tokens=tokens):
+    for precision in ("bf16", "no"):
+        with choose_cpu_kernels(model, precision, num_tokens=2048):
             assert model.config._attn_implementation == "sdpa"
 
 
-@pytest.mark.parametrize(("largest_error", "expected"), [(1.0, "medium"), (0.0, "highest")])
-def test_fp32_takes_faster_products_only_where_they_are_exact(monkeypatch, largest_error, expected):
+@pytest.mark.parametrize(
+    ("largest_error", "products", "kernel"), [(1.0, "medium", PRODUCT_ATTENTION), (0.0, "highest", "sdpa")]
+)
+def test_fp32_takes_faster_products_only_where_they_are_exact(monkeypatch, largest_error, products, kernel):
     monkeypatch.setattr(attention, "MAX_FP32_ERROR", largest_error)
-    with choose_cpu_kernels(build(), "no", num_tokens=20):
-        assert torch.get_float32_matmul_precision() == expected
+    model = build()
+    with choose_cpu_kernels(model, "no", num_tokens=20):
+        assert torch.get_float32_matmul_precision() == products
+        assert model.config._attn_implementation == kernel
     assert torch.get_float32_matmul_precision() == "highest"
+    assert model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("precision", ["bf16", "no"])
+def test_where_there_is_a_gpu_the_kernels_of_a_cpu_are_not_chosen(monkeypatch, precision):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)  # the model is moved there later
+    model = build()
+    with choose_cpu_kernels(model, precision, num_tokens=20):
+        assert model.config._attn_implementation == "sdpa"
+        assert torch.get_float32_matmul_precision() == "highest"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "expected"), [("bert", torch.bfloat16), ("modernbert", torch.float32)]
+)
+def test_under_bf16_autocast_a_bert_hands_bf16_from_layer_to_layer(architecture, expected):
+    model, batch = build(architecture).eval(), make_batch()
+    seen = []
+    model.base_model.embeddings.register_forward_hook(
+        lambda module, inputs, output: seen.append(output.dtype)
+    )
+
+    def list_dtypes(*, enabled: bool) -> list[torch.dtype]:
+        seen.clear()
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            output = model.base_model(batch["input_ids"], attention_mask=batch["attention_mask"])
+        return [*seen, output.last_hidden_state.dtype]
+
+    with choose_cpu_kernels(model, "bf16", num_tokens=20):
+        inside = list_dtypes(enabled=True)
+        assert list_dtypes(enabled=False)[1] == torch.float32
+    assert inside[1] == expected
+    assert list_dtypes(enabled=True)[1] == torch.float32
 
 
 def count_page_faults(megabytes: int) -> int:
