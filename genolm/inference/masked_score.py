@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from genolm.alphabet import encode_bases
 from genolm.inference.hidden_states import iter_row_batches
 from genolm.inference.scores import Scores
+from genolm.models.attention import choose_cpu_kernels
 from genolm.models.base_chances import compute_base_chances
 from genolm.models.bert import compute_head_logits
 from genolm.models.scoring import cut_long_inputs, find_max_tokens
@@ -77,7 +78,9 @@ def compute_masked_bits(
             token_ids[row][1:-1] if isinstance(scheme, BpeTokens) else encode_bases(sequences[row])
             for row in range(group.start, group.stop)
         ]
-        chances = _tell_units(model, token_ids[group], units, scheme=scheme, batch_size=batch_size)
+        longest = max(map(len, token_ids[group]))
+        with choose_cpu_kernels(model, "no", num_tokens=longest):
+            chances = _tell_units(model, token_ids[group], units, scheme=scheme, batch_size=batch_size)
         for row, of_unit, unit in zip(range(group.start, group.stop), chances, units, strict=True):
             is_told = of_unit > 0
             bits[row] = -np.log2(of_unit[is_told].clip(min=SMALLEST_CHANCE)).sum()

@@ -131,10 +131,9 @@ def _compute_distinct(
     classifier: Classifier, rows: Ids | list[TokenIds], target: Target, batch_size: int
 ) -> Scores:
     model = classifier.model
-    with torch.inference_mode():
+    with torch.inference_mode(), choose_cpu_kernels(model, "no", num_tokens=max(map(len, rows))):
         if isinstance(rows, np.ndarray) and shares_prefixes(model):
-            with choose_cpu_kernels(model, "no", num_tokens=rows.shape[1]):
-                logits = compute_variant_logits(model, torch.from_numpy(rows))
+            logits = compute_variant_logits(model, torch.from_numpy(rows))
         else:
             logits = _compute_logits(model, rows, batch_size)
     return compute_target(logits.double(), target).cpu().numpy().astype(np.float32)

@@ -7,6 +7,7 @@ import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -70,15 +71,15 @@ def compute_product_attention(
 def choose_cpu_kernels(model: PreTrainedModel, precision: str, *, num_tokens: int) -> Iterator[None]:
     """Compute with the fastest kernels of the CPU inside the block; restore the former choice after it.
 
-    Attention over at most 1,024 tokens goes through `compute_product_attention`, where the class of the model
-    lets it be exchanged (the ModernBERT of transformers 5.0 does not). In bf16, a BERT hands bf16 from layer
-    to layer (see `_keep_bf16_between_layers`). In fp32, matrix products go to oneDNN instead of MKL, which
-    runs at half speed on processors of other makers than its own;
+    Attention of a BERT or ModernBERT over at most 1,024 tokens goes through `compute_product_attention`,
+    where the class of the model lets it be exchanged (the ModernBERT of transformers 5.0 does not). In bf16,
+    a BERT hands bf16 from layer to layer (see `_keep_bf16_between_layers`). In fp32, matrix products go to
+    oneDNN instead of MKL, which runs at half speed on processors of other makers than its own;
     torch.set_float32_matmul_precision("medium") does that, and where it would also round to bf16 (on
     processors with AMX) products and attention are left alone. All keep freed memory (see
     `keep_freed_memory`). The choice depends on the machine and on the arguments only, never on a measured
     time, so that a run goes on with the same kernels. On a machine with a GPU the model is left as it is (a
-    training will move it there), and so is one that is neither a BERT nor a ModernBERT. Nothing of this is
+    training will move it there), and in a block inside of such a block nothing changes. Nothing of this is
     saved with the model.
 
     Args:
@@ -86,11 +87,11 @@ def choose_cpu_kernels(model: PreTrainedModel, precision: str, *, num_tokens: in
         precision: "bf16" if the model runs under bf16 autocast, "no" for fp32.
         num_tokens: most tokens of a sequence.
     """
-    is_transformer = isinstance(model.base_model, BertModel | ModernBertModel)
-    if not is_transformer or model.device.type != "cpu" or torch.accelerator.is_available():
+    former_attention = model.config._attn_implementation
+    is_inside = former_attention == PRODUCT_ATTENTION
+    if is_inside or model.device.type != "cpu" or torch.accelerator.is_available():
         yield
         return
-    former_attention = model.config._attn_implementation
     former_products = torch.get_float32_matmul_precision()
     has_exact_products = precision == "no" and _is_medium_exact()
     with ExitStack() as to_restore:
@@ -98,7 +99,9 @@ def choose_cpu_kernels(model: PreTrainedModel, precision: str, *, num_tokens: in
         to_restore.callback(_restore_attention, model, former_attention)
         if has_exact_products:
             torch.set_float32_matmul_precision("medium")
-        if num_tokens <= MAX_PRODUCT_TOKENS and (precision == "bf16" or has_exact_products):
+        is_transformer = isinstance(model.base_model, BertModel | ModernBertModel)
+        is_fast = num_tokens <= MAX_PRODUCT_TOKENS and (precision == "bf16" or has_exact_products)
+        if is_transformer and is_fast:
             AttentionInterface.register(PRODUCT_ATTENTION, compute_product_attention)
             AttentionMaskInterface.register(PRODUCT_ATTENTION, sdpa_mask)
             model.set_attn_implementation(PRODUCT_ATTENTION)
@@ -151,12 +154,17 @@ def keep_freed_memory() -> Iterator[None]:
 
 def _is_medium_exact() -> bool:
     """Say whether a product of "medium" precision still has the digits of fp32 on this machine."""
+    return _measure_medium_error() < MAX_FP32_ERROR
+
+
+@cache
+def _measure_medium_error() -> float:
+    """Return how far a product of "medium" precision is off here, relative to its largest entry."""
     former = torch.get_float32_matmul_precision()
     left = torch.linspace(-1, 1, 256 * 256).view(256, 256).sin()
     exact = left.double() @ left.double().T
     try:
         torch.set_float32_matmul_precision("medium")
-        error = (left @ left.T - exact).abs().max() / exact.abs().max()
+        return float((left @ left.T - exact).abs().max() / exact.abs().max())
     finally:
         torch.set_float32_matmul_precision(former)
-    return bool(error < MAX_FP32_ERROR)

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from genolm.errors import DataError
+from genolm.models.attention import choose_cpu_kernels
 from genolm.tokenization.encoder import TokenIds, pad_batch
 from genolm.tokenization.scheme import KmerScheme
 from genolm.tokenization.tokens import Tokens
@@ -90,10 +91,11 @@ def _run_batches(
 ) -> np.ndarray:
     """Return what the model says of each row; the logits where there is no task."""
     results = np.empty((len(token_ids), model.config.num_labels or 1), dtype=np.float32)
-    for rows, logits in iter_logits(model, token_ids, batch_size=batch_size):
-        results[rows] = _apply_link(logits, task).cpu().numpy()
-        if on_batch:
-            on_batch(rows.stop)
+    with choose_cpu_kernels(model, "no", num_tokens=max(map(len, token_ids), default=0)):
+        for rows, logits in iter_logits(model, token_ids, batch_size=batch_size):
+            results[rows] = _apply_link(logits, task).cpu().numpy()
+            if on_batch:
+                on_batch(rows.stop)
     return results
 
 

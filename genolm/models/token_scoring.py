@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel
 
+from genolm.models.attention import choose_cpu_kernels
 from genolm.models.scoring import cut_long_inputs, find_max_tokens, iter_logits
 from genolm.tokenization.encoder import TokenIds
 from genolm.tokenization.scheme import KmerScheme
@@ -67,13 +68,14 @@ def compute_token_probabilities(
     sums = [np.zeros((len(ids) - 2, num_classes), dtype=np.float32) for ids in token_ids]
     counts = [np.zeros((len(ids) - 2, 1), dtype=np.float32) for ids in token_ids]
     owners = np.append(windows.owners, len(token_ids))
-    for rows, logits in iter_logits(model, windows.token_ids, batch_size=batch_size):
-        for index, row in zip(range(rows.start, rows.stop), logits.cpu().numpy(), strict=True):
-            size, start = len(windows.token_ids[index]) - 2, windows.starts[index]
-            sums[owners[index]][start : start + size] += row[1 : 1 + size]
-            counts[owners[index]][start : start + size] += 1
-        if on_batch:
-            on_batch(int(owners[rows.stop]))
+    with choose_cpu_kernels(model, "no", num_tokens=max(map(len, windows.token_ids), default=0)):
+        for rows, logits in iter_logits(model, windows.token_ids, batch_size=batch_size):
+            for index, row in zip(range(rows.start, rows.stop), logits.cpu().numpy(), strict=True):
+                size, start = len(windows.token_ids[index]) - 2, windows.starts[index]
+                sums[owners[index]][start : start + size] += row[1 : 1 + size]
+                counts[owners[index]][start : start + size] += 1
+            if on_batch:
+                on_batch(int(owners[rows.stop]))
     return [
         torch.from_numpy(total / count).softmax(dim=-1).numpy()
         for total, count in zip(sums, counts, strict=True)

@@ -501,6 +501,17 @@ def test_fp32_takes_faster_products_only_where_they_are_exact(monkeypatch, large
     assert model.config._attn_implementation == "sdpa"
 
 
+def test_a_block_inside_of_a_block_changes_nothing():
+    model = build()
+    with choose_cpu_kernels(model, "bf16", num_tokens=20):
+        products = torch.get_float32_matmul_precision()
+        with choose_cpu_kernels(model, "no", num_tokens=2048):
+            assert model.config._attn_implementation == PRODUCT_ATTENTION
+            assert torch.get_float32_matmul_precision() == products
+        assert model.config._attn_implementation == PRODUCT_ATTENTION
+    assert model.config._attn_implementation == "sdpa"
+
+
 @pytest.mark.parametrize("precision", ["bf16", "no"])
 def test_where_there_is_a_gpu_the_kernels_of_a_cpu_are_not_chosen(monkeypatch, precision):
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)  # the model is moved there later
