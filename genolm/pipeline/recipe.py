@@ -67,6 +67,13 @@ class Recipe:
                 expected="shares of the train split above 0 and up to 1, such as [0.1, 0.3, 1.0]",
                 remedy="correct the recipe",
             )
+        embedding_size = self.scratch.model.embedding_size
+        if self.word2vec is not None and self.word2vec.size != embedding_size:
+            raise SettingsError(
+                found=f"word2vec.size {self.word2vec.size} and an embedding of {embedding_size}",
+                expected="the same size",
+                remedy="set word2vec.size to that of scratch.model.embedding_size",
+            )
         if self.masked is None and self.scratch.model != self.pretrain.model:
             raise SettingsError(
                 found="scratch.model and pretrain.model that differ",

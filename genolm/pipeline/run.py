@@ -35,7 +35,7 @@ from genolm.pipeline.recipe import Recipe, RecipeRun, open_run
 from genolm.pipeline.stages import (
     fit_run_controls,
     list_starts,
-    prepare_vectors,
+    load_given_vectors,
     save_untrained_lm,
     score_recipe_markov,
     score_recipe_two_sided,
@@ -43,6 +43,7 @@ from genolm.pipeline.stages import (
     train_domain_lm,
     train_genome_lm,
     train_masked_lm,
+    train_vectors,
 )
 from genolm.progress import Reporter
 from genolm.tokenization.scheme import KmerScheme
@@ -71,10 +72,11 @@ def run_pipeline(recipe: Recipe, output: Path, *, reporter: Reporter | None = No
             remedy="add data: to the recipe, or run genolm pretrain masked, which needs none",
         )
     data = read_recipe_data(run)
+    vectors = load_given_vectors(run)
     build_recipe_corpus(run, data)
     audit = audit_run_data(run, data, run.folder)
     language_models = _train_language_models(run, data)
-    vectors = prepare_vectors(run)
+    vectors = vectors or train_vectors(run)
     controls = fit_run_controls(run, data, run.folder, vectors=vectors)
     keep_audit(run, audit, run.folder)  # the controls refuse a folder of other labels
     networks = _train_classifiers(run, data, vectors)

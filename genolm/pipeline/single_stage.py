@@ -18,13 +18,14 @@ from genolm.pipeline.recipe import RecipeRun
 from genolm.pipeline.stages import (
     START_TITLES,
     fit_run_controls,
-    prepare_vectors,
+    load_given_vectors,
     require_masked_settings,
     save_untrained_lm,
     train_classifier,
     train_domain_lm,
     train_genome_lm,
     train_masked_lm,
+    train_vectors,
 )
 from genolm.tokenization.tokenizer_json import load_scheme
 from genolm.tokenization.tokens import load_tokens, require_kmers
@@ -203,9 +204,10 @@ def _require_language_model(run: RecipeRun, start: str) -> Path:
 
 def _prepare_recipe_vectors(run: RecipeRun, data: LabeledData) -> KmerVectors:
     """Return the recipe's vectors; they are trained on its corpus, which is built, if need be."""
-    if run.recipe.word2vec is not None and not run.recipe.embeddings:
+    vectors = load_given_vectors(run)
+    if vectors is None and run.recipe.word2vec is not None:
         build_recipe_corpus(run, data)
-    vectors = prepare_vectors(run)
+        vectors = train_vectors(run)
     if vectors is None:
         raise SettingsError(
             found=f"--start word2vec and no vectors in the recipe {run.name}",

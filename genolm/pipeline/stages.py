@@ -4,6 +4,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from genolm.corpus.labeled import LabeledData
 from genolm.embeddings.features import build_embedding_matrix
 from genolm.embeddings.vectors import KmerVectors, load_vectors
@@ -145,27 +148,39 @@ def train_classifier(
     vectors: KmerVectors | None = None,
 ) -> dict[str, Any]:
     """Do stage 3 from a language model, from vectors or from random weights; return the metrics."""
-    settings = run.recipe.finetune if pretrained else run.recipe.scratch
-    matrix = None
-    if vectors is not None:
-        size = None if pretrained else settings.model.embedding_size
-        matrix = build_embedding_matrix(vectors, require_kmers(run.scheme, what="word2vec"), size=size)
     return finetune(
         data,
         output,
-        settings=settings,
+        settings=run.recipe.finetune if pretrained else run.recipe.scratch,
         pretrained=pretrained,
         scheme=run.scheme,
-        embeddings=matrix,
+        embeddings=_build_matrix(run, vectors) if vectors is not None else None,
         seed=run.recipe.seed,
         reporter=run.reporter,
     )
 
 
-def prepare_vectors(run: RecipeRun) -> KmerVectors | None:
-    """Return the given word2vec vectors, or those of the corpus; None if the recipe wants none."""
-    if run.recipe.embeddings:
-        return load_vectors(Path(run.recipe.embeddings))
+def _build_matrix(run: RecipeRun, vectors: KmerVectors) -> npt.NDArray[np.float32]:
+    scheme, size = require_kmers(run.scheme, what="word2vec"), run.recipe.scratch.model.embedding_size
+    return build_embedding_matrix(vectors, scheme, size=size)
+
+
+def load_given_vectors(run: RecipeRun) -> KmerVectors | None:
+    """Return the word2vec vectors that the recipe names, if any.
+
+    Raises:
+        RunFolderError: there are none in the folder.
+        SettingsError: they do not fit the network.
+    """
+    if not run.recipe.embeddings:
+        return None
+    vectors = load_vectors(Path(run.recipe.embeddings))
+    _build_matrix(run, vectors)
+    return vectors
+
+
+def train_vectors(run: RecipeRun) -> KmerVectors | None:
+    """Return word2vec vectors of the corpus; None if the recipe wants none."""
     settings = run.recipe.word2vec
     if settings is None:
         return None

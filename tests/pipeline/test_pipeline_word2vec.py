@@ -87,18 +87,20 @@ def test_given_vectors_take_the_place_of_training(finished, tmp_path):
     ).read_bytes()
 
 
-def test_vectors_of_another_size_are_refused(finished, tmp_path):
+def test_vectors_of_another_size_are_refused_before_anything_is_trained(finished, tmp_path):
     recipe, output, _ = finished
     model = replace(recipe.scratch.model, embedding_size=24)
+    scratch, pretrain = replace(recipe.scratch, model=model), replace(recipe.pretrain, model=model)
+    with pytest.raises(SettingsError, match=r"found word2vec.size 16 and an embedding of 24"):
+        replace(recipe, scratch=scratch, pretrain=pretrain)
     other = replace(
-        recipe,
-        scratch=replace(recipe.scratch, model=model),
-        pretrain=replace(recipe.pretrain, model=model),
-        word2vec=None,
-        embeddings=str(output / "word2vec"),
+        recipe, scratch=scratch, pretrain=pretrain, word2vec=None, embeddings=str(output / "word2vec")
     )
-    with pytest.raises(SettingsError, match="16"):
-        run_finetuning(open_run(other, name="other", folder=tmp_path / "run"), start="word2vec")
+    with pytest.raises(SettingsError, match="found vectors of size 16 for an embedding of size 24"):
+        run_finetuning(open_run(other, name="other", folder=tmp_path / "one"), start="word2vec")
+    with pytest.raises(SettingsError, match="found vectors of size 16 for an embedding of size 24"):
+        run_pipeline(other, tmp_path / "all")
+    assert not list((tmp_path / "all").glob("**/*.safetensors"))
 
 
 def test_a_control_of_other_vectors_is_another_run(finished):
