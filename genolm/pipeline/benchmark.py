@@ -22,6 +22,7 @@ from genolm.pipeline.benchmarking.results import ModelResult, summarize_model
 from genolm.pipeline.benchmarking.settings import Benchmark
 from genolm.pipeline.benchmarking.trainings import (
     Prediction,
+    average_predictions,
     check_model,
     fit_division_controls,
     load_model_tokens,
@@ -133,6 +134,12 @@ def _run_grouping(
                     train_and_score(model, division, run_folder, seed=seed, reporter=reporter)
                 )
     copies = len(grouping.divisions[0].seeds)
+    for ensemble in benchmark.ensembles:
+        # A control has one prediction for all seeds of a division. A model is first, since it has a seed.
+        repeated = {name: [each for each in found for _ in range(copies)] for name, found in controls.items()}
+        members = sorted(ensemble.of, key=lambda name: name in controls)
+        columns = [models.get(name) or repeated[name] for name in members]
+        models[ensemble.name] = [average_predictions(each) for each in zip(*columns, strict=True)]
     return _summarize(benchmark, controls, models, copies=copies)
 
 

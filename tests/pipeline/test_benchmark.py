@@ -17,7 +17,7 @@ from genolm.models import AwdLstmConfig, AwdLstmForCausalLM
 from genolm.models.sequence_nets import SequenceNetSettings
 from genolm.pipeline.benchmark import run_benchmark
 from genolm.pipeline.benchmarking.report import build_benchmark_table
-from genolm.pipeline.benchmarking.settings import Benchmark, BenchmarkModel, Published
+from genolm.pipeline.benchmarking.settings import Benchmark, BenchmarkModel, Ensemble, Published
 from genolm.progress import Reporter, Task
 from genolm.tokenization.scheme import KmerScheme
 from genolm.training.adaptation import AdaptSettings
@@ -208,6 +208,29 @@ def test_both_kinds_of_groups_stand_on_one_page(finished):
     assert rows[4][0] == "Deep Bind *"
     assert " +- " in rows[4][1]
     assert rows[-1] == ("published: theirs", "", "0.500", "", "", "")
+
+
+def test_an_ensemble_is_the_mean_of_kept_scores_and_trains_nothing(finished, table, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / "bench")
+    weights = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+    ensemble = Ensemble(name="Both", of=("control: positions", "Deep Bind"))
+    result = run_benchmark(replace(FOLDS, data=table, ensembles=(ensemble,)), folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")} == weights
+    labels, scores = [], []
+    for fold in range(3):
+        control = json.loads((folder / "family" / f"controls-repeat-0-fold-{fold}.json").read_text())["value"]
+        of_control = control["control: positions"]["test"]["scores"]
+        for seed in range(2):
+            path = find_model_folder(folder / "family") / f"repeat-0-fold-{fold}-seed-{seed}.json"
+            truth, of_model, _ = read_scores(path, "test")
+            labels += truth.tolist()
+            scores += ((of_model + of_control) / 2).tolist()
+    report = result.reports["family"]
+    (row,) = (row for row in report.classifiers if row.name == "Both")
+    assert row.test["auroc"] == pytest.approx(roc_auc_score(labels, scores))
+    assert row.test["mcc"] == pytest.approx(matthews_corrcoef(labels, np.array(scores) >= 0.5))
+    assert [each.first for each in report.comparisons] == ["Deep Bind", "Both"]
+    assert "Both: the mean of the probabilities of control: positions, Deep Bind." in report.protocol
 
 
 class SecondTrainingStops(Listener):

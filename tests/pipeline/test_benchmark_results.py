@@ -13,12 +13,13 @@ from genolm.pipeline.benchmarking.results import compare_models, find_best_contr
 from genolm.pipeline.benchmarking.settings import (
     Benchmark,
     BenchmarkModel,
+    Ensemble,
     Published,
     find_benchmark,
     list_benchmarks,
     load_benchmark,
 )
-from genolm.pipeline.benchmarking.trainings import Prediction
+from genolm.pipeline.benchmarking.trainings import Prediction, average_predictions
 
 LABELS = np.array([0, 0, 1, 1])
 GROUPS = np.array([0, 1, 0, 1])
@@ -223,6 +224,29 @@ def test_models_that_wait_for_a_language_model_are_left_out_without_one(tmp_path
     assert [model.pretrained for model in both.models] == ["", str(tmp_path / "lm"), "own"]
 
 
+def test_an_ensemble_of_a_model_that_is_left_out_is_left_out(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "title: mine\ndata: x.csv\nmodels:\n  - {name: a, tokenizer: nucleotide}\n"
+        "  - {name: b, pretrained: given}\nensembles:\n  - {name: ab, of: [a, b]}\n"
+        "  - {name: ac, of: [a, 'control: k-mers']}\n"
+    )
+    assert [each.name for each in load_benchmark(str(tmp_path / "mine.yaml")).ensembles] == ["ac"]
+    both = load_benchmark(str(tmp_path / "mine.yaml"), pretrained=tmp_path / "lm")
+    assert both.ensembles == (
+        Ensemble(name="ab", of=("a", "b")),
+        Ensemble(name="ac", of=("a", "control: k-mers")),
+    )
+
+
+def test_the_scores_of_an_ensemble_are_the_mean_by_hand():
+    first = make_prediction(validation=RIGHT, test=LOW, seed=5)
+    found = average_predictions([first, make_prediction(validation=WRONG, test=RIGHT)])
+    assert found.validation_scores.tolist() == pytest.approx([0.5, 0.5, 0.5, 0.5])
+    assert found.test_scores.tolist() == pytest.approx([0.1, 0.2, 0.55, 0.65])
+    assert found.seed == 5
+    assert found.test_labels is first.test_labels
+
+
 def test_an_unknown_benchmark_is_refused():
     with pytest.raises(
         SettingsError, match=r"found the benchmark 'quickstrat'; expected one of gb_human_enh"
@@ -239,6 +263,19 @@ BAD_SETTINGS = {
     "two folds": ({"protocol": "folds", "folds": 2}, "3 folds or more"),
     "repeats of a split": ({"repeats": 2}, "protocol split with repeats 2"),
     "no such protocol": ({"protocol": "loo"}, "protocol loo"),
+    "an ensemble of what is not there": (
+        {"ensembles": (Ensemble(name="e", of=("a", "b")),)},
+        "found 'b' in the ensemble e; expected two or more of a, control: GC fraction, ",
+    ),
+    "an ensemble of one": ({"ensembles": (Ensemble(name="e", of=("a", "a")),)}, "the ensemble e of a, a"),
+    "an ensemble of controls alone": (
+        {"ensembles": (Ensemble(name="e", of=("control: k-mers", "control: positions")),)},
+        "a model among them",
+    ),
+    "an ensemble called as a model": (
+        {"ensembles": (Ensemble(name="a", of=("a", "control: k-mers")),)},
+        "two models called a",
+    ),
 }
 
 

@@ -189,9 +189,14 @@ def _describe_protocol(benchmark: Benchmark, grouping: Grouping) -> tuple[str, .
         )
     pretrained = [model.name for model in benchmark.models if model.pretrained]
     start = f"Pretrained before: {', '.join(pretrained)}. Whether on test records, too, is not known here."
+    ensembles = [
+        f"{ensemble.name}: the mean of the probabilities of {', '.join(ensemble.of)}."
+        for ensemble in benchmark.ensembles
+    ]
     return (
         division,
         *([start] if pretrained else []),
+        *ensembles,
         f"Each model was trained with the seeds {', '.join(map(str, benchmark.seeds))}. The epochs, the "
         "settings of the controls, the best control, thresholds and temperatures were chosen on validation.",
         "Pooled figures are of the test records of all trainings together, at the threshold 0.5 unless a row "

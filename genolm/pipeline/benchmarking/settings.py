@@ -12,6 +12,7 @@ from genolm.corpus.labeled import ColumnNames
 from genolm.corpus.splitting.groups import ClusterSettings
 from genolm.errors import SettingsError
 from genolm.metrics import METRIC_NAMES
+from genolm.pipeline.controls import CONTROL_NAMES
 from genolm.training.adaptation import AdaptSettings
 from genolm.training.classifier import FinetuneSettings
 
@@ -58,6 +59,14 @@ class BenchmarkModel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ensemble:
+    """Several lines of the table as one more: the mean of their probabilities."""
+
+    name: str
+    of: tuple[str, ...]  # names of models, or of controls as the table has them, such as "control: k-mers"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Published:
     """A result of others."""
 
@@ -81,6 +90,7 @@ class Benchmark:
 
     title: str
     models: tuple[BenchmarkModel, ...]
+    ensembles: tuple[Ensemble, ...] = ()
     data: str = ""  # labeled sequences: a file, or a builtin: name
     columns: ColumnNames = field(default_factory=ColumnNames)
     # the file's own split; folds of a cross-validation; or holdout, a division of its own for each seed
@@ -99,8 +109,10 @@ class Benchmark:
 
     def __post_init__(self) -> None:
         """Check the ranges, and that every name is there once."""
+        models = [model.name for model in self.models]
+        models += [ensemble.name for ensemble in self.ensembles if models]
         for kind, names in (
-            ("models", [model.name for model in self.models]),
+            ("models", models),
             ("groups", self.groups),
             ("seeds", self.seeds),
         ):
@@ -112,6 +124,8 @@ class Benchmark:
                     expected=f"one or more {kind}, each with a name of its own",
                     remedy=f"correct {kind}",
                 )
+        for ensemble in self.ensembles:
+            self._check_members(ensemble)
         if self.protocol not in get_args(ProtocolName) or (self.protocol != "folds" and self.repeats != 1):
             raise SettingsError(
                 found=f"protocol {self.protocol} with repeats {self.repeats}",
@@ -124,6 +138,19 @@ class Benchmark:
                 f"block_bp {self.block_bp}",
                 expected="3 folds or more, repeats and num_resamples of at least 1, block_bp of 0 or more",
                 remedy="correct the benchmark",
+            )
+
+    def _check_members(self, ensemble: Ensemble) -> None:
+        models = [model.name for model in self.models]
+        known = [*models, *CONTROL_NAMES.values()]
+        unknown = [name for name in ensemble.of if name not in known]
+        if unknown or len(set(ensemble.of)) < 2 or not set(ensemble.of) & set(models):
+            raise SettingsError(
+                found=f"{unknown[0]!r} in the ensemble {ensemble.name}"
+                if unknown
+                else f"the ensemble {ensemble.name} of {', '.join(ensemble.of) or 'nothing'}",
+                expected=f"two or more of {', '.join(known)}, a model among them",
+                remedy="correct ensembles",
             )
 
 
@@ -158,7 +185,7 @@ def load_benchmark(name: str, *, overrides: Sequence[str] = (), pretrained: Path
         name: of a shipped benchmark, or a YAML file, which may extend either.
         overrides: settings with their values.
         pretrained: folder of the language model of the models that say `pretrained: given`; they are left out
-            without one.
+            without one, and so are ensembles of them.
 
     Raises:
         SettingsError: there is no such benchmark, a setting is not usable, or it has no data.
@@ -174,9 +201,13 @@ def load_benchmark(name: str, *, overrides: Sequence[str] = (), pretrained: Path
         for model in benchmark.models
         if given or model.pretrained != GIVEN
     ]
-    if left_out := len(benchmark.models) - len(models):
-        logger.info("%d models that start from a language model are left out: give --pretrained", left_out)
-    benchmark = replace(benchmark, models=tuple(models))
+    missing = {model.name for model in benchmark.models} - {model.name for model in models}
+    if missing:
+        logger.info(
+            "%d models that start from a language model are left out: give --pretrained", len(missing)
+        )
+    ensembles = tuple(each for each in benchmark.ensembles if not missing & set(each.of))
+    benchmark = replace(benchmark, models=tuple(models), ensembles=ensembles)
     if not benchmark.data:
         raise SettingsError(
             found=f"no data in the benchmark {name}",

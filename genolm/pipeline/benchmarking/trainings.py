@@ -1,5 +1,6 @@
 """The trainings of a benchmark, each in a run folder, and what they say of validation and test records."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,6 +144,14 @@ def fit_division_controls(division: Division, path: Path, *, reporter: Reporter)
 
     kept = get_ranks().on_main(lambda: keep_json(path, key, fit))
     return {name: _build_prediction(division, scores, seed=0) for name, scores in kept.items()}
+
+
+def average_predictions(predictions: Sequence[Prediction]) -> Prediction:
+    """Return the mean of what several models say of the same records, with the seed of the first."""
+    return predictions[0]._replace(
+        validation_scores=np.mean([each.validation_scores for each in predictions], axis=0),
+        test_scores=np.mean([each.test_scores for each in predictions], axis=0),
+    )
 
 
 def _describe(part: LabeledData, scores: npt.NDArray[Any]) -> dict[str, Any]:
