@@ -59,9 +59,10 @@ def compute_product_attention(
     query, key, value = (part.reshape(batch * heads, -1, width) for part in (query, key, value))
     scores = torch.bmm(query * scale, key.transpose(1, 2))
     if attention_mask is not None:
-        scores = scores.view(batch, heads, tokens, -1)
-        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
-        scores = scores.view(batch * heads, tokens, -1)
+        # In place and unseen by autograd: the weight of a masked token is 0, and so is its gradient already.
+        with torch.no_grad():
+            rows = scores.view(batch, heads, tokens, -1)
+            rows.masked_fill_(~attention_mask, torch.finfo(scores.dtype).min)
     weights = nn.functional.dropout(scores.softmax(dim=-1), p=dropout, training=module.training)
     attended = torch.bmm(weights, value).view(batch, heads, tokens, width)
     return attended.transpose(1, 2).contiguous(), None

@@ -434,12 +434,15 @@ def test_another_vocabulary_is_refused_with_both_sizes(saved):
 @pytest.mark.parametrize("masked", [False, True])
 def test_product_attention_is_the_attention_of_torch(masked):
     generator = torch.Generator().manual_seed(0)
-    query, key, value = (torch.randn(2, 3, 7, 4, generator=generator) for _ in range(3))
+    parts = [torch.randn(2, 3, 7, 4, generator=generator, requires_grad=True) for _ in range(3)]
     mask = torch.rand(2, 1, 7, 7, generator=generator) < 0.7 if masked else None
-    found, weights = compute_product_attention(torch.nn.Module(), query, key, value, mask, scaling=0.3)
-    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask, scale=0.3)
-    torch.testing.assert_close(found, expected.transpose(1, 2), atol=1e-6, rtol=1e-5)
+    found, weights = compute_product_attention(torch.nn.Module(), *parts, mask, scaling=0.3)
+    expected = F.scaled_dot_product_attention(*parts, mask, scale=0.3).transpose(1, 2)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
     assert weights is None
+    wanted = torch.randn(expected.shape, generator=generator)
+    gradients = [torch.autograd.grad((output * wanted).sum(), parts) for output in (found, expected)]
+    torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-5)
 
 
 def test_product_attention_drops_weights_in_training_only():
