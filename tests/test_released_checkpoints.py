@@ -181,3 +181,24 @@ def test_genolm_predict_by_name_says_what_transformers_says(name, plain, tmp_pat
     for row, expected in zip(rows, plain[name]["scores"], strict=True):
         found = [float(row[f"p_{label}"]) for label in plain[name]["labels"]]
         assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_scan_variants_and_explain_take_the_name_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = "".join(SEQUENCES.values())
+    (tmp_path / "genome.fa").write_text(f">chr\n{text}\n")
+    base = text[100]
+    (tmp_path / "variants.tsv").write_text(
+        f"contig\tposition\tref\talt\nchr\t101\t{base}\t{'A' if base != 'A' else 'C'}\n"
+    )
+    name = CLASSIFIERS[0]
+    for words in (
+        ("scan", "genome.fa", "--output", "scan", "--stride-bp", "40"),
+        ("variants", "variants.tsv", "--genome", "genome.fa", "--output", "effects.tsv"),
+        ("explain", "genome.fa", "--output", "explained", "--method", "saliency"),
+    ):
+        result = CliRunner().invoke(app, [*words, "--model", name])
+        assert result.exit_code == 0, result.output
+    assert (tmp_path / "scan" / "peaks.bed").is_file()
+    assert len((tmp_path / "effects.tsv").read_text().splitlines()) == 2
+    assert (tmp_path / "explained" / "effects.tsv").is_file()

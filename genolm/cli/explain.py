@@ -12,7 +12,7 @@ def explain(
     sequences: Annotated[
         Path, typer.Argument(help="FASTA, CSV, TSV, JSONL or Parquet with a sequence column.")
     ],
-    model: Annotated[Path, typer.Option(help="Folder of a classifier or a regression.")],
+    model: Annotated[Path, typer.Option(help="Folder or name of a classifier or a regression.")],
     output: Annotated[Path, typer.Option(help="Folder to write: effects.tsv, figures and more.")],
     method: Annotated[
         str,
@@ -56,6 +56,7 @@ def explain(
     from genolm.interpretation.explain import ExplainSettings, Method, explain_sequences
     from genolm.interpretation.motif_report import write_motifs
     from genolm.interpretation.targets import ScoreKind
+    from genolm.models.builtin import find_model
 
     settings = ExplainSettings(
         method=cast(Method, method),
@@ -67,7 +68,7 @@ def explain(
         seed=seed,
     )
     reporter = open_model_reporter()
-    classifier = load_classifier(model)
+    classifier = load_classifier(find_model(model))
     named = read_sequences(
         sequences,
         sequence_column=sequence_column or "sequence",

@@ -10,7 +10,7 @@ from genolm.cli.console import open_model_reporter
 
 def scan(
     genome: Annotated[Path, typer.Argument(help="FASTA, plain or gzipped.")],
-    model: Annotated[Path, typer.Option(help="Folder of a classifier or regression of whole sequences.")],
+    model: Annotated[Path, typer.Option(help="Classifier or regression of whole sequences: folder or name.")],
     output: Annotated[Path, typer.Option(help="Folder to write; the same command again goes on in it.")],
     stride_bp: Annotated[int, typer.Option(help="Bases from one window to the next.")] = 1,
     window_bp: Annotated[
@@ -45,11 +45,13 @@ def scan(
     from genolm.interpretation.chosen_model import find_window_bp
     from genolm.interpretation.scan.run import scan_genome
     from genolm.interpretation.scan.settings import ScanSettings
+    from genolm.models.builtin import find_model
 
     if precision not in ("auto", "no", "bf16", "fp16"):
         raise SettingsError(
             found=f"--precision {precision}", expected="auto, no, bf16 or fp16", remedy="correct it"
         )
+    model = find_model(model)
     settings = ScanSettings(
         window_bp=find_window_bp(model, window_bp),
         stride_bp=stride_bp,

@@ -16,7 +16,7 @@ def variants(
         ),
     ],
     genome: Annotated[Path, typer.Option(help="FASTA of the assembly, plain or gzipped.")],
-    model: Annotated[Path, typer.Option(help="Folder of a classifier, a regression or a language model.")],
+    model: Annotated[Path, typer.Option(help="Classifier, regression or language model: folder or name.")],
     output: Annotated[
         Path,
         typer.Option(help=".vcf.gz, .vcf or .tsv; of a VCF both are written, of a table the .tsv alone."),
@@ -45,7 +45,9 @@ def variants(
     from genolm.interpretation.chosen_model import find_window_bp
     from genolm.interpretation.variants.run import annotate_variants
     from genolm.interpretation.variants.settings import VariantSettings
+    from genolm.models.builtin import find_model
 
+    model = find_model(model)
     settings = VariantSettings(
         window_bp=find_window_bp(model, window_bp),
         offset_bp=offset_bp,
