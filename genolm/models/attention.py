@@ -7,6 +7,7 @@ import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -26,6 +27,8 @@ MAX_PRODUCT_TOKENS = 1024  # beyond, B * H * T * T scores per layer cost more me
 MAX_FP32_ERROR = 1e-5  # of a product relative to its largest entry: bf16 is off by 1e-3, fp32 by 1e-7
 # of malloc.h, for mallopt
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
+
+_is_chosen = ContextVar("_is_chosen", default=False)  # inside of a block of `choose_cpu_kernels`
 
 
 def compute_product_attention(
@@ -88,14 +91,14 @@ def choose_cpu_kernels(model: PreTrainedModel, precision: str, *, num_tokens: in
         precision: "bf16" if the model runs under bf16 autocast, "no" for fp32.
         num_tokens: most tokens of a sequence.
     """
-    former_attention = model.config._attn_implementation
-    is_inside = former_attention == PRODUCT_ATTENTION
-    if is_inside or model.device.type != "cpu" or torch.accelerator.is_available():
+    if _is_chosen.get() or model.device.type != "cpu" or torch.accelerator.is_available():
         yield
         return
+    former_attention = model.config._attn_implementation
     former_products = torch.get_float32_matmul_precision()
     has_exact_products = precision == "no" and _is_medium_exact()
     with ExitStack() as to_restore:
+        to_restore.callback(_is_chosen.reset, _is_chosen.set(True))
         to_restore.callback(torch.set_float32_matmul_precision, former_products)
         to_restore.callback(_restore_attention, model, former_attention)
         if has_exact_products:

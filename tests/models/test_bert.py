@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import BertConfig, BertForMaskedLM, BertModel, ModernBertForMaskedLM
 
 from genolm.errors import RunFolderError, SettingsError
-from genolm.models import attention
+from genolm.models import AwdLstmConfig, AwdLstmForCausalLM, attention
 from genolm.models.attention import (
     PRODUCT_ATTENTION,
     choose_cpu_kernels,
@@ -565,6 +565,17 @@ def test_memory_of_freed_tensors_is_kept_in_the_block_alone(precision):
     given_back = count_page_faults(256)
     assert given_back >= 128  # of 2 MB, if the system gives huge pages; else 65,536
     assert kept < given_back / 32
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library frees by other rules")
+def test_memory_is_kept_behind_an_inner_block():
+    """As that of an evaluation within a training, of a network without attention, too."""
+    model = AwdLstmForCausalLM(AwdLstmConfig(vocab_size=9, embedding_size=4, lstm_size=4, num_layers=1))
+    with choose_cpu_kernels(model, "bf16", num_tokens=20):
+        with choose_cpu_kernels(model, "no", num_tokens=20):
+            assert torch.get_float32_matmul_precision() == "highest"
+        count_page_faults(64)
+        assert count_page_faults(60) < 128 / 32
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library frees by other rules")
