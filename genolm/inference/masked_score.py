@@ -18,9 +18,9 @@ from transformers import PreTrainedModel
 from genolm.alphabet import encode_bases
 from genolm.inference.hidden_states import iter_row_batches
 from genolm.inference.scores import Scores
-from genolm.models.attention import choose_cpu_kernels
 from genolm.models.base_chances import compute_base_chances
 from genolm.models.bert import compute_head_logits
+from genolm.models.cpu_kernels import choose_cpu_kernels
 from genolm.models.scoring import cut_long_inputs, find_max_tokens
 from genolm.tokenization.encoder import TokenIds, encode_sequences, pad_batch
 from genolm.tokenization.scheme import MASK_ID, NUM_SPECIAL_TOKENS, KmerScheme

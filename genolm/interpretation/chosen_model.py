@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from genolm.errors import SettingsError
 from genolm.files import read_json
-from genolm.models.attention import choose_cpu_kernels
+from genolm.models.cpu_kernels import choose_cpu_kernels
 from genolm.models.scoring import find_max_tokens
 from genolm.tokenization.scheme import KmerScheme
 from genolm.tokenization.tokens import Tokens

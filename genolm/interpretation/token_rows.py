@@ -17,7 +17,7 @@ from genolm.alphabet import BASES, UNKNOWN_CODE, Codes, decode_bases
 from genolm.inference.classify import Classifier
 from genolm.interpretation.shared_prefix import compute_variant_logits, shares_prefixes
 from genolm.interpretation.targets import Target, compute_target
-from genolm.models.attention import choose_cpu_kernels
+from genolm.models.cpu_kernels import choose_cpu_kernels
 from genolm.models.scoring import cut_long_inputs, find_max_tokens
 from genolm.tokenization.encoder import TokenIds, encode_codes, encode_sequences, pad_batch
 from genolm.tokenization.scheme import CLS_ID, NUM_SPECIAL_TOKENS, SEP_ID, KmerScheme

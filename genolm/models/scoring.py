@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from genolm.errors import DataError
-from genolm.models.attention import choose_cpu_kernels
+from genolm.models.cpu_kernels import choose_cpu_kernels
 from genolm.tokenization.encoder import TokenIds, pad_batch
 from genolm.tokenization.scheme import KmerScheme
 from genolm.tokenization.tokens import Tokens

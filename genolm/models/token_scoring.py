@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel
 
-from genolm.models.attention import choose_cpu_kernels
+from genolm.models.cpu_kernels import choose_cpu_kernels
 from genolm.models.scoring import cut_long_inputs, find_max_tokens, iter_logits
 from genolm.tokenization.encoder import TokenIds
 from genolm.tokenization.scheme import KmerScheme

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from genolm.corpus.labeled import SPLITS, LabeledData
 from genolm.errors import SettingsError
 from genolm.files import compute_fingerprint
-from genolm.models.attention import choose_cpu_kernels
+from genolm.models.cpu_kernels import choose_cpu_kernels
 from genolm.models.initialization import load_embedding_matrix
 from genolm.models.scoring import Task, compute_probabilities
 from genolm.models.strands import averages_strands

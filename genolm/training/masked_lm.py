@@ -19,8 +19,8 @@ from genolm.corpus.bases import (
 from genolm.corpus.window_epochs import WindowSettings
 from genolm.errors import RunFolderError, SettingsError
 from genolm.files import read_json
-from genolm.models.attention import choose_cpu_kernels
 from genolm.models.bert import BertSettings, build_masked_lm, load_masked_lm, use_masked_only_head
+from genolm.models.cpu_kernels import choose_cpu_kernels
 from genolm.progress import Reporter
 from genolm.tokenization.scheme import KmerScheme
 from genolm.tokenization.tokens import BpeTokens, Tokens, identify_tokens

@@ -56,8 +56,8 @@ from genolm.corpus.builtin import find_builtin
 from genolm.corpus.settings import CorpusSettings
 from genolm.corpus.window_epochs import WindowSettings
 from genolm.kmers import build_kmer_names
-from genolm.models.attention import choose_cpu_kernels
 from genolm.models.bert import BertSettings, build_masked_lm, use_masked_only_head
+from genolm.models.cpu_kernels import choose_cpu_kernels
 from genolm.progress import LineReporter
 from genolm.tokenization.scheme import SPECIAL_TOKENS, KmerScheme
 from genolm.tokenization.tokenizer_json import assemble_tokenizer

@@ -17,19 +17,19 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import BertConfig, BertForMaskedLM, BertModel, ModernBertForMaskedLM
 
 from genolm.errors import RunFolderError, SettingsError
-from genolm.models import AwdLstmConfig, AwdLstmForCausalLM, attention
-from genolm.models.attention import (
-    PRODUCT_ATTENTION,
-    choose_cpu_kernels,
-    compute_product_attention,
-    keep_freed_memory,
-)
+from genolm.models import AwdLstmConfig, AwdLstmForCausalLM, cpu_kernels
 from genolm.models.bert import (
     BertSettings,
     SummedCrossEntropy,
     build_masked_lm,
     load_masked_lm,
     use_masked_only_head,
+)
+from genolm.models.cpu_kernels import (
+    PRODUCT_ATTENTION,
+    choose_cpu_kernels,
+    compute_product_attention,
+    keep_freed_memory,
 )
 from genolm.tokenization.scheme import BpeScheme, KmerScheme
 from genolm.tokenization.tokenizer_json import save_tokenizer
@@ -495,7 +495,7 @@ def test_long_sequences_keep_sdpa():
     ("largest_error", "products", "kernel"), [(1.0, "medium", PRODUCT_ATTENTION), (0.0, "highest", "sdpa")]
 )
 def test_fp32_takes_faster_products_only_where_they_are_exact(monkeypatch, largest_error, products, kernel):
-    monkeypatch.setattr(attention, "MAX_FP32_ERROR", largest_error)
+    monkeypatch.setattr(cpu_kernels, "MAX_FP32_ERROR", largest_error)
     model = build()
     with choose_cpu_kernels(model, "no", num_tokens=20):
         assert torch.get_float32_matmul_precision() == products
@@ -580,7 +580,7 @@ def test_memory_is_kept_behind_an_inner_block():
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library frees by other rules")
 def test_a_c_library_without_mallopt_is_left_alone(monkeypatch):
-    monkeypatch.setattr(attention, "ctypes", SimpleNamespace(CDLL=lambda name: object()))
+    monkeypatch.setattr(cpu_kernels, "ctypes", SimpleNamespace(CDLL=lambda name: object()))
     with keep_freed_memory():
         count_page_faults(256)
         assert count_page_faults(256) >= 128

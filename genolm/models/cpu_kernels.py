@@ -1,4 +1,4 @@
-"""The fastest kernels of a CPU for a transformers model, and memory that is kept from one step to the next.
+"""The fastest kernels of a CPU for a network, attention above all, and memory kept from step to step.
 
 Shapes: B batch, H heads, T tokens, D width of a head.
 """
