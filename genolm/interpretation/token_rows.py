@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from genolm.alphabet import BASES, UNKNOWN_CODE, Codes, decode_bases
 from genolm.inference.classify import Classifier
+from genolm.interpretation.changed_positions import compute_changed_logits, computes_changes
 from genolm.interpretation.shared_prefix import compute_variant_logits, shares_prefixes
 from genolm.interpretation.targets import Target, compute_target
 from genolm.models.cpu_kernels import choose_cpu_kernels
@@ -105,8 +106,8 @@ def compute_scores(
 
     Args:
         classifier: in eval mode.
-        rows: token ids with [CLS] and [SEP]. Those of an AWD-LSTM are read from where they begin to differ
-            from the first row.
+        rows: token ids with [CLS] and [SEP]. Of k-mers, an AWD-LSTM reads each row from where it begins to
+            differ from the first, and a net of convolutions computes again what its kernels see change.
         target: what the score is.
         batch_size: rows at a time.
     """
@@ -134,6 +135,8 @@ def _compute_distinct(
     with torch.inference_mode(), choose_cpu_kernels(model, "no", num_tokens=max(map(len, rows))):
         if isinstance(rows, np.ndarray) and shares_prefixes(model):
             logits = compute_variant_logits(model, torch.from_numpy(rows))
+        elif isinstance(rows, np.ndarray) and computes_changes(model):
+            logits = compute_changed_logits(model, torch.from_numpy(rows))
         else:
             logits = _compute_logits(model, rows, batch_size)
     return compute_target(logits.double(), target).cpu().numpy().astype(np.float32)

@@ -3,7 +3,7 @@
 
 All take turns in one process, and the smallest processor time of each counts, so that other work on the
 machine disturbs little. The encoding alone is timed to the ids that a model takes; then the whole map, of a
-classifier's folder or of an AWD-LSTM with random weights, beside two plain ways:
+classifier's folder or of a network with random weights, beside two plain ways:
 
 - genolm's own prediction, with its encoder and batches;
 - what one does without genolm: transformers' pipeline("text-classification") with the folder's tokenizer, in
@@ -21,18 +21,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import pipeline
+from transformers import PreTrainedModel, pipeline
 
-from genolm.alphabet import BASES, decode_bases
+from genolm.alphabet import BASES, decode_bases, encode_bases
 from genolm.inference.classify import classify_sequences, load_classifier
 from genolm.interpretation.mutation_map import compute_mutation_map
 from genolm.interpretation.targets import choose_target
 from genolm.interpretation.token_rows import build_substituted_ids, list_substitutions
 from genolm.models import AwdLstmConfig, AwdLstmForSequenceClassification
+from genolm.models.sequence_nets import SequenceNetSettings, build_sequence_net
 from genolm.tokenization.encoder import encode_sequences, pad_batch
 from genolm.tokenization.scheme import KmerScheme
 from genolm.training.persistence.run_folder import save_model_folder
 
+NETS = ("deepbind", "basset", "residual")
 PREDICT_SIZES, PIPELINE_SIZES = (64, 256), (1, 32, 64, 128)
 
 
@@ -67,8 +69,6 @@ def print_ratios(title: str, times_s: dict[str, float]) -> None:
 
 def time_encoding(sequence: str, scheme: KmerScheme, *, repeats: int) -> None:
     """Time the way from a sequence to the ids of all its mutants."""
-    from genolm.alphabet import encode_bases
-
     codes = encode_bases(sequence)
     ways: dict[str, Callable[[], object]] = {
         "plain": lambda: pad_batch(encode_sequences(write_mutants(sequence), scheme)),
@@ -82,10 +82,11 @@ def time_map(folder: Path, sequence: str, *, repeats: int) -> None:
     classifier = load_classifier(folder)
     target = choose_target(classifier)
     found: dict[str, np.ndarray] = {}
+    is_change = ~np.eye(len(BASES), dtype=bool)[encode_bases(sequence)]
 
     def run_genolm() -> None:
         effects = compute_mutation_map(classifier, [sequence], target=target).effects[0]
-        found["genolm"] = effects[effects != 0]
+        found["genolm"] = effects[is_change]
 
     def run_predict(batch_size: int) -> None:
         scores = classify_sequences(classifier, write_mutants(sequence), batch_size=batch_size)
@@ -103,7 +104,8 @@ def time_map(folder: Path, sequence: str, *, repeats: int) -> None:
         ways[f"predict in batches of {batch_size}"] = lambda size=batch_size: run_predict(size)
     for batch_size in PIPELINE_SIZES:
         ways[f"pipeline in batches of {batch_size}"] = lambda size=batch_size: run_pipeline(size)
-    title = f"map, {classifier.model.config.model_type}, {len(sequence)} bp"
+    config = classifier.model.config
+    title = f"map, {getattr(config, 'architecture', config.model_type)}, {len(sequence)} bp"
     print_ratios(title, take_turns(ways, repeats=repeats))
     for name in ("predict", "pipeline"):
         print(f"largest difference from {name}: {abs(found[name] - found['genolm']).max():.1e}")
@@ -112,7 +114,13 @@ def time_map(folder: Path, sequence: str, *, repeats: int) -> None:
 def main() -> None:
     """Time encodings and one map."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", type=Path, help="folder of a classifier; else an AWD-LSTM of 384")
+    parser.add_argument("--model", type=Path, help="folder of a classifier; else one with random weights")
+    parser.add_argument(
+        "--network",
+        choices=("awd_lstm", *NETS),
+        default="awd_lstm",
+        help="of random weights: an AWD-LSTM of 384, or a net of convolutions in its own size",
+    )
     parser.add_argument("--length-bp", type=int, default=81)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
@@ -123,17 +131,22 @@ def main() -> None:
     for scheme in (KmerScheme(k=3, stride=1), KmerScheme(k=6, stride=1)):
         time_encoding(sequence, scheme, repeats=20 * options.repeats)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = options.model or save_random_model(Path(temporary) / "model")
+        folder = options.model or save_random_model(Path(temporary) / "model", options.network)
         time_map(folder, sequence, repeats=options.repeats)
 
 
-def save_random_model(folder: Path) -> Path:
-    """Save an AWD-LSTM of the quickstart's size with random weights; return its folder."""
-    scheme = KmerScheme(k=3, stride=1)
-    sizes = {"vocab_size": scheme.vocab_size, "embedding_size": 128, "lstm_size": 384, "num_layers": 2}
-    names = {"id2label": {0: "other", 1: "promoter"}, "label2id": {"other": 0, "promoter": 1}}
-    model = AwdLstmForSequenceClassification(AwdLstmConfig(**sizes, **names)).eval()
-    save_model_folder(folder, model=model, scheme=scheme)
+def save_random_model(folder: Path, network: str) -> Path:
+    """Save a classifier over overlapping 3-mers with random weights; return its folder."""
+    scheme, names = KmerScheme(k=3, stride=1), ("other", "promoter")
+    model: PreTrainedModel
+    if network == "awd_lstm":
+        sizes = {"vocab_size": scheme.vocab_size, "embedding_size": 128, "lstm_size": 384, "num_layers": 2}
+        labels = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+        model = AwdLstmForSequenceClassification(AwdLstmConfig(**sizes, **labels))
+    else:
+        settings = SequenceNetSettings(architecture=network, embedding_size=32)  # type: ignore[arg-type]
+        model = build_sequence_net(scheme, settings, names=names, seed=0)
+    save_model_folder(folder, model=model.eval(), scheme=scheme)
     return folder
 
 
