@@ -21,9 +21,11 @@ from genolm.metrics import compute_classification_metrics
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-KMER_RANGES = ((3, 3), (4, 4), (5, 5), (6, 6), (3, 4), (3, 5), (3, 6))
+KMER_RANGES: tuple[tuple[int, int], ...] = ((3, 3), (4, 4), (5, 5), (6, 6), (3, 4), (3, 5), (3, 6))
 # Inverse strengths of the L2 penalty, for features scaled to a mean squared row norm of 1.
-C_GRID = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+C_GRID: tuple[float, ...] = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+# Of several labels each has a regression of its own, so there are fewer choices.
+MULTI_LABEL_KMER_RANGES, MULTI_LABEL_C_GRID = ((3, 3), (4, 4), (3, 6)), (1.0, 10.0, 100.0)
 MAX_ITERATIONS = 10_000
 PROFILE_CELLS = 1 << 24
 
@@ -32,7 +34,8 @@ Builder = Callable[[Sequence[str]], "csr_matrix"]
 
 
 class LabeledSplit(NamedTuple):
-    """Sequences (DNA text) and what belongs to them: classes, int [n], numbered from 0, or numbers [n]."""
+    """Sequences (DNA text) and what belongs to them: classes, int [n], numbered from 0; numbers [n]; or of
+    several labels 0 and 1, [n, labels]."""
 
     sequences: Sequence[str]
     labels: npt.NDArray[Any]
@@ -41,8 +44,8 @@ class LabeledSplit(NamedTuple):
 class ControlResult(NamedTuple):
     """One fitted control: the settings that validation chose, and what it predicts with them.
 
-    Scores are probabilities: float64 [n] of class 1, or [n, classes] for more than two classes; of a
-    regression they are the numbers, float64 [n].
+    Scores are probabilities: float64 [n] of class 1, [n, classes] for more than two classes, [n, labels] of
+    several labels; of a regression they are the numbers, float64 [n].
     """
 
     name: str
@@ -80,6 +83,8 @@ class _Learner(NamedTuple):
     """features of the training split, its labels and C to what turns features into scores"""
     judge: Callable[[npt.NDArray[Any], Floats], float]
     """labels and scores of the validation split to a number, the higher the better"""
+    kmer_ranges: tuple[tuple[int, int], ...]
+    c_grid: tuple[float, ...]
 
 
 def fit_controls(
@@ -117,7 +122,32 @@ def fit_regression_controls(
         DataError: a split is empty, or its labels do not fit.
     """
     _check_sizes(train, validation, test)
-    return _fit_controls(_Learner("ridge regression", _fit_ridge, _judge_numbers), train, validation, test)
+    learner = _Learner("ridge regression", _fit_ridge, _judge_numbers, KMER_RANGES, C_GRID)
+    return _fit_controls(learner, train, validation, test)
+
+
+def fit_multi_label_controls(
+    train: LabeledSplit, validation: LabeledSplit, test: LabeledSplit
+) -> list[ControlResult]:
+    """Fit the same four controls to several labels, each label by a logistic regression of its own.
+
+    Args:
+        train: the only split that is fitted.
+        validation: chooses the k-mer lengths and the penalty C, the same for all labels, by the mean AUROC.
+        test: predicted with the chosen model.
+
+    Raises:
+        DataError: a split is empty, or its labels do not fit.
+    """
+    _check_sizes(train, validation, test)
+    learner = _Learner(
+        "a logistic regression for each label",
+        _fit_labels,
+        _judge_labels,
+        MULTI_LABEL_KMER_RANGES,
+        MULTI_LABEL_C_GRID,
+    )
+    return _fit_controls(learner, train, validation, test)
 
 
 def _fit_controls(learner: _Learner, *splits: LabeledSplit) -> list[ControlResult]:
@@ -125,7 +155,7 @@ def _fit_controls(learner: _Learner, *splits: LabeledSplit) -> list[ControlResul
     kmer_blocks = {k: _build_features(splits, partial(_build_kmer_counts, k=k)) for k in range(3, 7)}
     kmer = [
         _Design({"k_min": low, "k_max": high}, _join(*(kmer_blocks[k] for k in range(low, high + 1))))
-        for low, high in KMER_RANGES
+        for low, high in learner.kmer_ranges
     ]
     lengths_bp = [{len(sequence) for sequence in split.sequences} for split in splits]
     build_position = partial(_build_position_columns, length_bp=max(lengths_bp[0]))
@@ -214,7 +244,7 @@ def _build_classifier(num_classes: int, *, seed: int) -> _Learner:
     def judge(labels: npt.NDArray[Any], scores: Floats) -> float:
         return compute_classification_metrics(labels, scores)["mcc"]
 
-    return _Learner("logistic regression", fit, judge)
+    return _Learner("logistic regression", fit, judge, KMER_RANGES, C_GRID)
 
 
 def _fit_ridge(features: Any, labels: npt.NDArray[Any], c: float) -> Callable[[Any], Floats]:
@@ -226,6 +256,26 @@ def _fit_ridge(features: Any, labels: npt.NDArray[Any], c: float) -> Callable[[A
 
 def _judge_numbers(labels: npt.NDArray[Any], scores: Floats) -> float:
     return -float(((np.asarray(labels, dtype=np.float64) - scores) ** 2).mean())
+
+
+def _fit_labels(features: Any, labels: npt.NDArray[Any], c: float) -> Callable[[Any], Floats]:
+    from sklearn.linear_model import LogisticRegression
+
+    def fit(has_label: npt.NDArray[Any]) -> Callable[[Any], Floats]:
+        if has_label.min() == has_label.max():  # nothing to learn
+            return lambda part: np.full(part.shape[0], float(has_label[0]))
+        model = LogisticRegression(C=c, max_iter=MAX_ITERATIONS).fit(features, has_label)
+        return lambda part: np.asarray(model.predict_proba(part)[:, 1])
+
+    predictors = [fit(column) for column in labels.T]
+    return lambda part: np.column_stack([predict(part) for predict in predictors])
+
+
+def _judge_labels(labels: npt.NDArray[Any], scores: Floats) -> float:
+    """Return the mean AUROC over the labels that some sequences have and others lack; 0 without one."""
+    columns = zip(labels.T.astype(np.int64), scores.T, strict=True)
+    found = [compute_classification_metrics(*column)["auroc"] for column in columns]
+    return float(np.mean([auroc for auroc in found if auroc is not None] or [0.0]))
 
 
 def _fit_control(
@@ -241,7 +291,7 @@ def _fit_control(
     best: _Candidate | None = None
     for design in designs:
         parts = _scale(design.features)
-        for c in C_GRID:
+        for c in learner.c_grid:
             predict = learner.fit(parts[0], train.labels, c)
             scores = [predict(part) for part in parts[1:]]
             quality = learner.judge(validation.labels, scores[0])

@@ -9,7 +9,7 @@ from typing import Any
 class ClassifierRow:
     """One line: a control or a network, with its figures on the validation and the test split.
 
-    Those of a regression have the same form.
+    Those of a regression and of several labels have the same form.
     """
 
     name: str
@@ -72,42 +72,56 @@ def build_classifier_table(report: AblationReport) -> list[tuple[str, ...]]:
 
 
 def build_rows(classifiers: Sequence[ClassifierRow], *, chosen: str = "") -> list[tuple[str, ...]]:
-    """Return the cells of a table of classifiers, or of regressions, header first."""
-    if classifiers and "mcc" not in classifiers[0].test:
-        return _build_regression_rows(classifiers, chosen=chosen)
-    header = ("model", "accuracy", "MCC", "95 % interval", "AUROC", "validation AUROC")
-    rows: list[tuple[str, ...]] = [header]
+    """Return the cells of a table of classifiers, regressions, or models of several labels, header first."""
+    first = classifiers[0].test if classifiers else {"mcc": None}
+    columns = next(columns for metric, columns in _COLUMNS if metric in first)
+    rows = [("model", *(title for title, *_ in columns))]
     for row in classifiers:
-        low, high = row.test["ci95"]["mcc"]
-        rows.append(
-            (
-                row.name + (" *" if row.name == chosen else ""),
-                f"{row.test['accuracy']:.3f}",
-                f"{row.test['mcc']:.3f}",
-                f"{low:.3f} .. {high:.3f}",
-                f"{row.test['auroc']:.3f}",
-                f"{row.validation['auroc']:.3f}",
-            )
-        )
+        figures = {"test": row.test, "interval": row.test["ci95"], "validation": row.validation}
+        cells = (_format_cell(figures[place][metric], form) for _, place, metric, form in columns)
+        rows.append((row.name + (" *" if row.name == chosen else ""), *cells))
     return rows
 
 
-def _build_regression_rows(rows: Sequence[ClassifierRow], *, chosen: str) -> list[tuple[str, ...]]:
-    header = ("model", "Spearman", "95 % interval", "Pearson", "mean squared error", "validation Spearman")
-    cells: list[tuple[str, ...]] = [header]
-    for row in rows:
-        low, high = row.test["ci95"]["spearman"]
-        cells.append(
-            (
-                row.name + (" *" if row.name == chosen else ""),
-                f"{row.test['spearman']:.3f}",
-                f"{low:.3f} .. {high:.3f}",
-                f"{row.test['pearson']:.3f}",
-                f"{row.test['mse']:.4g}",
-                f"{row.validation['spearman']:.3f}",
-            )
-        )
-    return cells
+# Title, where the figure is, its name, and how it is written; by a metric that only this kind has.
+_COLUMNS = (
+    (
+        "mcc",
+        (
+            ("accuracy", "test", "accuracy", ".3f"),
+            ("MCC", "test", "mcc", ".3f"),
+            ("95 % interval", "interval", "mcc", ".3f"),
+            ("AUROC", "test", "auroc", ".3f"),
+            ("validation AUROC", "validation", "auroc", ".3f"),
+        ),
+    ),
+    (
+        "spearman",
+        (
+            ("Spearman", "test", "spearman", ".3f"),
+            ("95 % interval", "interval", "spearman", ".3f"),
+            ("Pearson", "test", "pearson", ".3f"),
+            ("mean squared error", "test", "mse", ".4g"),
+            ("validation Spearman", "validation", "spearman", ".3f"),
+        ),
+    ),
+    (
+        "labels",
+        (
+            ("mean AUROC of the labels", "test", "auroc", ".3f"),
+            ("95 % interval", "interval", "auroc", ".3f"),
+            ("mean AUPRC", "test", "auprc", ".3f"),
+            ("validation mean AUROC", "validation", "auroc", ".3f"),
+        ),
+    ),
+)
+
+
+def _format_cell(value: Any, form: str) -> str:
+    """Write a number, or both ends of an interval; a dash where there is none."""
+    if value is None:
+        return "-"
+    return " .. ".join(format(each, form) for each in (value if isinstance(value, list) else [value]))
 
 
 def build_language_model_table(report: AblationReport) -> list[tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """What stands beside the networks in a pipeline's report: controls of classifiers, and models of counts."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from genolm.evaluation.controls import (
     LabeledSplit,
     fit_controls,
     fit_feature_control,
+    fit_multi_label_controls,
     fit_regression_controls,
 )
 from genolm.evaluation.markov import compute_markov_bits, fit_markov, select_markov_order
@@ -25,7 +27,7 @@ from genolm.pipeline.kept_values import keep_json
 from genolm.progress import Reporter
 from genolm.tokenization.tokens import Tokens
 from genolm.training.finetuning.data import build_targets
-from genolm.training.finetuning.metrics import compute_regression_report
+from genolm.training.finetuning.metrics import compute_multi_label_report, compute_regression_report
 from genolm.training.lm_score import cut_windows
 
 CONTROL_NAMES = {
@@ -97,19 +99,24 @@ def fit_data_controls(
     Args:
         data: labeled sequences; of a regression, the labels are numbers.
         path: JSON file.
-        task: classification or regression.
+        task: any but token_classification.
         reporter: shows the work.
     """
-    is_regression = task == "regression"
-    splits = [
-        LabeledSplit(part.sequences, build_targets(part, task).values)
-        for part in map(data.select, ("train", "validation", "test"))
-    ]
+    parts = [data.select(split) for split in ("train", "validation", "test")]
+    targets = [build_targets(part, task) for part in parts]
+    splits = [LabeledSplit(part.sequences, each.values) for part, each in zip(parts, targets, strict=True)]
     key = compute_fingerprint([[part.sequences, part.labels.tolist()] for part in splits])
 
+    def report(labels: Any, scores: Any) -> dict[str, Any]:
+        if task == "multi_label":
+            return compute_multi_label_report(labels, scores, names=targets[0].names)
+        if task == "regression":
+            return compute_regression_report(labels, scores)
+        return compute_classification_report(labels, scores)
+
     def compute() -> list[dict[str, Any]]:
-        report = compute_regression_report if is_regression else compute_classification_report
-        controls = fit_regression_controls(*splits) if is_regression else fit_controls(*splits, seed=0)
+        fit = {"regression": fit_regression_controls, "multi_label": fit_multi_label_controls}
+        controls = fit.get(task, partial(fit_controls, seed=0))(*splits)
         return [
             {
                 "name": CONTROL_NAMES[control.name],

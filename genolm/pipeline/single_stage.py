@@ -143,8 +143,8 @@ def run_finetuning(
     audit = audit_run_data(run, labeled, output or run.folder, task=settings.task)
     metrics = train_classifier(run, labeled, folder, pretrained=pretrained, vectors=vectors)
     keep_audit(run, audit, output or run.folder)
-    if "test" not in metrics or settings.task not in ("classification", "regression"):
-        return StageResult(folder, metrics)  # for other tasks there are no controls
+    if "test" not in metrics or settings.task == "token_classification":
+        return StageResult(folder, metrics)  # for the bases of a sequence there are no controls
     controls = fit_run_controls(run, labeled, output or run.folder, task=settings.task, vectors=vectors)
     row = ClassifierRow(
         name=folder.name, is_control=False, validation=metrics["validation"], test=metrics["test"]

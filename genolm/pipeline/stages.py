@@ -236,7 +236,7 @@ def fit_run_controls(
 ) -> list[ClassifierRow]:
     """Return the rows of all controls, and of one on the vectors if given; they are kept in `folder`.
 
-    Of a regression there is none on the vectors.
+    The one on the vectors is for a classification alone.
     """
 
     def fit() -> list[ClassifierRow]:

@@ -8,7 +8,12 @@ from sklearn.linear_model import LogisticRegression
 
 from genolm.errors import DataError
 from genolm.evaluation import controls
-from genolm.evaluation.controls import LabeledSplit, fit_controls, fit_regression_controls
+from genolm.evaluation.controls import (
+    LabeledSplit,
+    fit_controls,
+    fit_multi_label_controls,
+    fit_regression_controls,
+)
 from genolm.metrics import compute_classification_metrics
 
 NAMES = ["gc", "kmer", "position", "kmer_position"]
@@ -255,3 +260,31 @@ def test_an_empty_split_of_numbers_is_refused():
     train = LabeledSplit(["ACGT" * 5], np.array([0.5]))
     with pytest.raises(DataError, match="0 sequences and 0 labels in the test split"):
         fit_regression_controls(train, train, LabeledSplit([], np.array([])))
+
+
+def test_each_label_is_fitted_by_itself(monkeypatch):
+    """A label that the motif's place decides is told by positions, one of G and C by all that count letters;
+    one that every sequence has tells nothing and has no AUROC."""
+    monkeypatch.setattr(controls, "MULTI_LABEL_KMER_RANGES", ((3, 3),))
+    parts = []
+    for part in draw_splits(place="fixed"):
+        gc = count_gc(part.sequences)
+        labels = np.column_stack([part.labels, gc > np.median(gc), np.ones(len(gc))]).astype(np.float32)
+        parts.append(part._replace(labels=labels))
+    found = fit_multi_label_controls(*parts)
+    assert [result.name for result in found] == NAMES
+    assert all(result.test_scores.shape == (120, 3) for result in found)
+    assert found[2].description.startswith("a logistic regression for each label on one-hot base")
+
+    def compute_auroc(result, column):
+        return compute_classification_metrics(
+            parts[2].labels[:, column].astype(int), result.test_scores[:, column]
+        )["auroc"]
+
+    gc, kmer, position, both = found
+    assert compute_auroc(position, 0) > 0.99
+    assert compute_auroc(both, 0) > 0.99
+    assert compute_auroc(gc, 0) < 0.7
+    assert compute_auroc(gc, 1) == 1.0
+    assert compute_auroc(kmer, 1) > 0.9
+    assert (gc.test_scores[:, 2] == 1).all()

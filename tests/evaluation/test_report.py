@@ -6,6 +6,7 @@ from genolm.evaluation.report import (
     LanguageModelRow,
     build_classifier_table,
     build_language_model_table,
+    build_rows,
     choose_network,
     render_markdown,
 )
@@ -57,6 +58,21 @@ def test_the_table_of_classifiers_marks_the_chosen_one(report):
     assert header == ("model", "accuracy", "MCC", "95 % interval", "AUROC", "validation AUROC")
     assert [row[0] for row in rows] == ["k-mers", "GC", "scratch", "genome LM *"]
     assert rows[3][1:] == ("0.877", "0.600", "0.550 .. 0.650", "0.900", "0.700")
+
+
+def test_the_tables_of_numbers_and_of_several_labels():
+    test = {"spearman": 0.5, "pearson": 0.4, "mse": 12345.6, "ci95": {"spearman": [0.4, 0.6]}}
+    number = ClassifierRow(name="a", is_control=True, validation={"spearman": 0.3}, test=test)
+    assert build_rows([number], chosen="a") == [
+        ("model", "Spearman", "95 % interval", "Pearson", "mean squared error", "validation Spearman"),
+        ("a *", "0.500", "0.400 .. 0.600", "0.400", "1.235e+04", "0.300"),
+    ]
+    test = {"auroc": 0.9, "auprc": 0.8, "labels": {}, "ci95": {"auroc": [0.85, 0.95]}}
+    labels = ClassifierRow(name="b", is_control=True, validation={"auroc": 0.7}, test=test)
+    assert build_rows([labels]) == [
+        ("model", "mean AUROC of the labels", "95 % interval", "mean AUPRC", "validation mean AUROC"),
+        ("b", "0.900", "0.850 .. 0.950", "0.800", "0.700"),
+    ]
 
 
 def test_the_table_of_language_models(report):

@@ -60,3 +60,30 @@ def test_numbers_are_not_audited_which_is_said(run_cli, tiny_recipe, tmp_path):
     assert "Spearman" in outcome.out
     kept = json.loads((tmp_path / "mine" / "controls.json").read_text())["value"]
     assert [row["description"].split(" on ")[0] for row in kept] == ["ridge regression"] * 4
+
+
+def test_several_labels_have_controls_too(run_cli, tiny_recipe, tmp_path):
+    lines = tiny_recipe.with_name("tiny.csv").read_text().splitlines()
+    rows = [line.split(",") for line in lines[1:]]
+    table = [
+        f"{sequence},{label}{';at' if number % 3 else ''},{split}"
+        for number, (sequence, label, split) in enumerate(rows)
+    ]
+    (tmp_path / "labels.csv").write_text("\n".join([lines[0], *table]) + "\n")
+    outcome = run_cli(
+        *("finetune", "--recipe", tiny_recipe, "--data", tmp_path / "labels.csv"),
+        *("--output", tmp_path / "mine", "--set", "scratch.task=multi_label"),
+        *("--set", "scratch.monitor=auroc"),
+    )
+    assert outcome.code == 0, outcome.err
+    assert "mean AUROC of the labels" in outcome.out
+    kept = json.loads((tmp_path / "mine" / "controls.json").read_text())["value"]
+    assert [row["name"] for row in kept] == [
+        "control: GC fraction",
+        "control: k-mers",
+        "control: positions",
+        "control: k-mers + positions",
+    ]
+    metrics = json.loads((tmp_path / "mine" / "metrics.json").read_text())
+    assert all(set(row["test"]["labels"]) == set(metrics["test"]["labels"]) for row in kept)
+    assert all(len(row["test"]["ci95"]["auroc"]) == 2 for row in kept)

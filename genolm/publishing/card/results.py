@@ -51,7 +51,7 @@ def describe_evaluation(family: RunFamily, evidence: Evidence, missing: MissingF
     run = family.run
     split = find_split(run) or missing.require(None, "figures on a held-out split")
     figures = run.metrics.get(split, {})
-    if run.settings.get("task") == "classification" and not evidence.classifiers:
+    if run.settings.get("task") not in (None, "token_classification") and not evidence.classifiers:
         missing.add("the controls on the same test sequences (controls.json)")
     rows = evidence.language_models
     if run.command.startswith("pretrain") and not any(row.name.startswith("Markov") for row in rows):

@@ -6,12 +6,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genolm.metrics import compute_classification_metrics, compute_classification_report
+from genolm.metrics import (
+    compute_bootstrap_values,
+    compute_classification_metrics,
+    compute_classification_report,
+    compute_percentile_interval,
+)
 from genolm.models.scoring import Task, select_scores
 from genolm.training.finetuning.token_metrics import compute_token_figures, compute_token_report
 
 Floats = npt.NDArray[np.floating[Any]]
 Outputs = Floats | Sequence[Floats]
+MACRO_NAMES = ("auroc", "auprc")  # of several labels: means over them
 REGRESSION_NAMES = ("mse", "pearson", "spearman")
 RESAMPLES_PER_CHUNK = 50
 
@@ -60,11 +66,7 @@ def compute_report(
     if task == "regression":
         return compute_regression_report(values, outputs)
     if task == "multi_label":
-        labels = {
-            name: compute_classification_report(values[:, column].astype(np.int64), outputs[:, column])
-            for column, name in enumerate(names)
-        }
-        return {**_compute_macro(labels), "n": len(values), "labels": labels}
+        return compute_multi_label_report(values, outputs, names=names)
     return compute_classification_report(values, select_scores(outputs))
 
 
@@ -119,6 +121,45 @@ def _correlate(first: Floats, second: Floats) -> Floats:
     return np.divide((first * second).sum(axis=1), product, out=result, where=product > 0)
 
 
+def compute_multi_label_report(
+    values: npt.NDArray[Any], outputs: Floats, *, names: Sequence[str]
+) -> dict[str, Any]:
+    """Compute means over the labels, `n`, intervals of the means, and the report of each label by itself.
+
+    All labels are drawn in the same bootstrap sets, so an interval is that of the mean over them.
+
+    Args:
+        values: 0 or 1 [n, labels].
+        outputs: probabilities [n, labels].
+        names: of the labels.
+    """
+    labels, drawn = {}, []
+    for column, name in enumerate(names):
+        right, found = values[:, column].astype(np.int64), outputs[:, column]
+        metrics, resampled = (
+            compute_classification_metrics(right, found),
+            compute_bootstrap_values(right, found),
+        )
+        intervals = {metric: compute_percentile_interval(each) for metric, each in resampled.items()}
+        labels[name] = {**metrics, "ci95": intervals}
+        if metrics["auroc"] is not None:
+            drawn.append(resampled)
+    intervals = {
+        metric: compute_percentile_interval(_average_rows([each[metric] for each in drawn]))
+        if drawn
+        else None
+        for metric in MACRO_NAMES
+    }
+    return {**_compute_macro(labels), "n": len(values), "ci95": intervals, "labels": labels}
+
+
+def _average_rows(rows: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """Average over what is not NaN: [r] of each of several; NaN where all are."""
+    values = np.stack(rows)
+    counts = (~np.isnan(values)).sum(axis=0)
+    return np.where(counts > 0, np.nansum(values, axis=0) / np.maximum(counts, 1), np.nan).astype(np.float64)
+
+
 def compute_multi_label_metrics(values: npt.NDArray[Any], outputs: Floats) -> dict[str, float]:
     """Compute AUROC and AUPRC as means over the labels that some sequences have and others lack.
 
@@ -135,7 +176,7 @@ def compute_multi_label_metrics(values: npt.NDArray[Any], outputs: Floats) -> di
 
 def _compute_macro(labels: dict[str, dict[str, Any]]) -> dict[str, float]:
     result = {}
-    for name in ("auroc", "auprc"):
+    for name in MACRO_NAMES:
         defined = [figures[name] for figures in labels.values() if figures[name] is not None]
         result[name] = float(np.mean(defined)) if defined else 0.0
     return result

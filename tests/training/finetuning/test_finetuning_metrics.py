@@ -54,6 +54,22 @@ def test_multi_label_figures_are_means_over_labels():
     assert report["auroc"] == found["auroc"]
 
 
+def test_the_interval_of_several_labels_is_that_of_their_mean():
+    values = (GENERATOR.random((300, 2)) < 0.4).astype(np.float32)
+    outputs = np.clip(0.3 + 0.2 * values + GENERATOR.normal(scale=0.2, size=values.shape), 0, 1)
+    report = compute_report("multi_label", values, outputs, names=("a", "b"))
+    low, high = report["ci95"]["auroc"]
+    assert low < report["auroc"] < high
+    a, b = (report["labels"][name]["ci95"]["auroc"] for name in "ab")
+    assert high - low < min(a[1] - a[0], b[1] - b[0]), "the mean of two varies less than either"
+    assert report["labels"]["a"] == compute_classification_report(values[:, 0].astype(int), outputs[:, 0])
+    # A label that is there twice has the interval of one.
+    twice = compute_report("multi_label", values[:, [0, 0]], outputs[:, [0, 0]], names=("a", "again"))
+    assert twice["ci95"]["auprc"] == pytest.approx(twice["labels"]["a"]["ci95"]["auprc"])
+    nothing = compute_report("multi_label", np.ones((3, 1)), np.ones((3, 1)), names=("a",))
+    assert nothing["ci95"] == {"auroc": None, "auprc": None}
+
+
 def test_a_classification_is_reported_as_ever():
     labels, probabilities = np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
     found = compute_report("classification", labels, probabilities, names=("a", "b"))
