@@ -44,9 +44,6 @@ class AwdLstmConfig(PretrainedConfig):
         classifier_dropout: dropout before the head.
         classifier_parts: a classifier pools so many parts of a sequence, of equal length, each by itself, so
             that its head knows where something is; with 1 it pools the whole.
-        classifier_scale: factor of the normalized pools in front of the head's inner layer. Adam moves every
-            weight equally far in a step, so a layer with as many inputs as there are pools moves by hundreds
-            of times the rate, and most of its ReLUs end up off for all sequences; a small factor prevents it.
         classifier_norm: "layer", or "batch" as in fastai; a prediction is independent of its batch with both.
         bptt_tokens: a classifier reads what is longer than `max_bptt_tokens` by windows of so many tokens.
         max_bptt_tokens: a classifier learns from at most so many tokens of a sequence, those that it reads
@@ -79,7 +76,6 @@ class AwdLstmConfig(PretrainedConfig):
         classifier_dropout: float = 0.4,
         classifier_norm: str = "layer",
         classifier_parts: int = 1,
-        classifier_scale: float = 1.0,
         bptt_tokens: int = 70,
         max_bptt_tokens: int = 1400,
         activation_regularization: float = 2.0,
@@ -108,7 +104,6 @@ class AwdLstmConfig(PretrainedConfig):
         self.classifier_dropout = classifier_dropout
         self.classifier_norm = classifier_norm
         self.classifier_parts = classifier_parts
-        self.classifier_scale = classifier_scale
         self.bptt_tokens = bptt_tokens
         self.max_bptt_tokens = max_bptt_tokens
         self.activation_regularization = activation_regularization
@@ -472,7 +467,6 @@ class ClassifierHead(nn.Module):
         super().__init__()
         has_batch_norm = config.classifier_norm == "batch"
         num_features = 3 * config.embedding_size * config.classifier_parts
-        self.scale = config.classifier_scale
         self.norm = (HeadBatchNorm if has_batch_norm else nn.LayerNorm)(num_features)
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.inner = nn.Linear(num_features, config.classifier_size)
@@ -484,8 +478,7 @@ class ClassifierHead(nn.Module):
         self.out = nn.Linear(config.classifier_size, config.num_labels)
 
     def forward(self, pooled_BP: Tensor) -> Tensor:
-        features_BP = self.dropout(self.norm(pooled_BP)) * self.scale
-        return self.out(self.inner_norm(F.relu(self.inner(features_BP))))
+        return self.out(self.inner_norm(F.relu(self.inner(self.dropout(self.norm(pooled_BP))))))
 
 
 class AwdLstmForSequenceClassification(AwdLstmPreTrainedModel):

@@ -38,18 +38,13 @@ class HeadSettings:
     size: int = 50  # width of the layer
     norm: HeadNorm = "layer"  # batch: as fastai, learns by the statistics of batches; rows of 1 are taken
     parts: int = 1  # pool so many parts of a sequence, each by itself: for sequences aligned at some base
-    scale: float = (
-        1.0  # of the pools in front of the layer; below 1 it learns more slowly, and its ReLUs stay alive
-    )
 
     def __post_init__(self) -> None:
         """Check choice and range."""
-        if min(self.size, self.parts) < 1 or self.scale <= 0 or self.norm not in get_args(HeadNorm):
+        if min(self.size, self.parts) < 1 or self.norm not in get_args(HeadNorm):
             raise SettingsError(
-                found=f"a head of size {self.size}, {self.parts} parts and scale {self.scale} "
-                f"with norm {self.norm!r}",
-                expected="size and parts of at least 1, a positive scale, "
-                f"norm one of {', '.join(get_args(HeadNorm))}",
+                found=f"a head of size {self.size} and {self.parts} parts with norm {self.norm!r}",
+                expected=f"size and parts of at least 1, norm one of {', '.join(get_args(HeadNorm))}",
                 remedy="correct the head settings",
             )
 
@@ -59,7 +54,6 @@ class HeadSettings:
             "classifier_size": self.size,
             "classifier_norm": self.norm,
             "classifier_parts": self.parts,
-            "classifier_scale": self.scale,
         }
 
 

@@ -311,22 +311,6 @@ def test_a_head_of_parts_knows_where_something_is_and_nothing_of_the_batch():
         build_model(AwdLstmForSequenceClassification, classifier_parts=2, max_bptt_tokens=8)(ids)
 
 
-def test_the_scale_of_a_head_is_that_of_its_inner_weights():
-    plain, scaled = (
-        build_model(AwdLstmForSequenceClassification, classifier_scale=scale, **NO_DROPOUT)
-        for scale in (1.0, 0.25)
-    )
-    scaled.load_state_dict(plain.state_dict())
-    with torch.no_grad():
-        assert not torch.equal(
-            scaled(draw_ids(9, seed=1)[None]).logits, plain(draw_ids(9, seed=1)[None]).logits
-        )
-        scaled.head.inner.weight *= 4
-        torch.testing.assert_close(
-            scaled(draw_ids(9, seed=1)[None]).logits, plain(draw_ids(9, seed=1)[None]).logits
-        )
-
-
 def compute_classifier_losses(
     rows: list[Tensor], **changes
 ) -> tuple[Tensor, Tensor, AwdLstmForSequenceClassification]:

@@ -116,20 +116,17 @@ def test_what_the_augmentations_cannot_do_is_refused(changes, message):
 
 
 def test_a_head_has_a_size_and_one_of_two_norms():
-    assert HeadSettings(parts=4, scale=0.5).build_config() == {
+    assert HeadSettings(parts=4).build_config() == {
         "classifier_size": 50,
         "classifier_norm": "layer",
         "classifier_parts": 4,
-        "classifier_scale": 0.5,
     }
-    with pytest.raises(SettingsError, match=r"a head of size 50, 0 parts and scale 1.0"):
+    with pytest.raises(SettingsError, match="a head of size 50 and 0 parts"):
         HeadSettings(parts=0)
-    with pytest.raises(SettingsError, match=r"a head .* and scale 1.0 with norm 'group'; expected size"):
+    with pytest.raises(SettingsError, match="a head of size 50 and 1 parts with norm 'group'; expected size"):
         HeadSettings(norm="group")
-    with pytest.raises(SettingsError, match="a head of size 0, 1 parts"):
+    with pytest.raises(SettingsError, match="a head of size 0 and 1 parts with norm 'layer'"):
         HeadSettings(size=0)
-    with pytest.raises(SettingsError, match=r"scale 0.0 .* a positive scale"):
-        HeadSettings(scale=0.0)
 
 
 MOTIF = "GGAGGA"
