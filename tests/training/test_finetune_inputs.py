@@ -156,7 +156,8 @@ def test_several_labels_of_a_sequence(folders, tmp_path):
     data = replace(DATA, labels=DATA.labels * 2 + has_skew, label_names=(";", "skew", "box", "box; skew"))
     settings = replace(SETTINGS, task="multi_label")
     metrics = finetune(data, tmp_path, settings=settings, pretrained=folders / "bert")["test"]
-    assert set(metrics) == {"auroc", "auprc", "n", "labels"}
+    assert set(metrics) == {"auroc", "auprc", "n", "ci95", "labels"}
+    assert metrics["ci95"]["auroc"][0] <= metrics["auroc"] <= metrics["ci95"]["auroc"][1]
     assert metrics["auroc"] == pytest.approx(
         np.mean([metrics["labels"][name]["auroc"] for name in ("box", "skew")])
     )
