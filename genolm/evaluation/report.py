@@ -4,6 +4,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+# By a metric that only its kind of model has: title of a column, place and name of the figure, its format.
+_COLUMNS = {
+    "mcc": (
+        ("accuracy", "test", "accuracy", ".3f"),
+        ("MCC", "test", "mcc", ".3f"),
+        ("95 % interval", "interval", "mcc", ".3f"),
+        ("AUROC", "test", "auroc", ".3f"),
+        ("validation AUROC", "validation", "auroc", ".3f"),
+    ),
+    "spearman": (
+        ("Spearman", "test", "spearman", ".3f"),
+        ("95 % interval", "interval", "spearman", ".3f"),
+        ("Pearson", "test", "pearson", ".3f"),
+        ("mean squared error", "test", "mse", ".4g"),
+        ("validation Spearman", "validation", "spearman", ".3f"),
+    ),
+    "labels": (
+        ("mean AUROC of the labels", "test", "auroc", ".3f"),
+        ("95 % interval", "interval", "auroc", ".3f"),
+        ("mean AUPRC", "test", "auprc", ".3f"),
+        ("validation mean AUROC", "validation", "auroc", ".3f"),
+    ),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierRow:
@@ -74,47 +98,13 @@ def build_classifier_table(report: AblationReport) -> list[tuple[str, ...]]:
 def build_rows(classifiers: Sequence[ClassifierRow], *, chosen: str = "") -> list[tuple[str, ...]]:
     """Return the cells of a table of classifiers, regressions, or models of several labels, header first."""
     first = classifiers[0].test if classifiers else {"mcc": None}
-    columns = next(columns for metric, columns in _COLUMNS if metric in first)
+    columns = next(columns for metric, columns in _COLUMNS.items() if metric in first)
     rows = [("model", *(title for title, *_ in columns))]
     for row in classifiers:
         figures = {"test": row.test, "interval": row.test["ci95"], "validation": row.validation}
         cells = (_format_cell(figures[place][metric], form) for _, place, metric, form in columns)
         rows.append((row.name + (" *" if row.name == chosen else ""), *cells))
     return rows
-
-
-# Title, where the figure is, its name, and how it is written; by a metric that only this kind has.
-_COLUMNS = (
-    (
-        "mcc",
-        (
-            ("accuracy", "test", "accuracy", ".3f"),
-            ("MCC", "test", "mcc", ".3f"),
-            ("95 % interval", "interval", "mcc", ".3f"),
-            ("AUROC", "test", "auroc", ".3f"),
-            ("validation AUROC", "validation", "auroc", ".3f"),
-        ),
-    ),
-    (
-        "spearman",
-        (
-            ("Spearman", "test", "spearman", ".3f"),
-            ("95 % interval", "interval", "spearman", ".3f"),
-            ("Pearson", "test", "pearson", ".3f"),
-            ("mean squared error", "test", "mse", ".4g"),
-            ("validation Spearman", "validation", "spearman", ".3f"),
-        ),
-    ),
-    (
-        "labels",
-        (
-            ("mean AUROC of the labels", "test", "auroc", ".3f"),
-            ("95 % interval", "interval", "auroc", ".3f"),
-            ("mean AUPRC", "test", "auprc", ".3f"),
-            ("validation mean AUROC", "validation", "auroc", ".3f"),
-        ),
-    ),
-)
 
 
 def _format_cell(value: Any, form: str) -> str:

@@ -34,6 +34,7 @@ class _Changed(NamedTuple):
 
     @property
     def width(self) -> int:
+        """Positions of a window."""
         return self.window_RWF.shape[1]
 
 
@@ -123,9 +124,8 @@ def _keep_largest(changed: _Changed, pool_width: int) -> _Changed:
     width = min((changed.width + pool_width - 2) // pool_width + 1, num_positions)
     starts_R = (changed.starts_R // pool_width).clamp(max=num_positions - width)
     seen_RWF = _cut(changed, starts_R * pool_width, width * pool_width)
-    seen_1TF = F.pad(changed.reference_TF, (0, 0, 0, num_positions * pool_width - len(changed.reference_TF)))[
-        None
-    ]
+    missing = num_positions * pool_width - len(changed.reference_TF)
+    seen_1TF = F.pad(changed.reference_TF, (0, 0, 0, missing))[None]
     reference_1TF, window_RWF = (
         F.max_pool1d(values.transpose(1, 2), pool_width).transpose(1, 2) for values in (seen_1TF, seen_RWF)
     )

@@ -136,13 +136,10 @@ def compute_multi_label_report(
     labels, drawn = {}, []
     for column, name in enumerate(names):
         right, found = values[:, column].astype(np.int64), outputs[:, column]
-        metrics, resampled = (
-            compute_classification_metrics(right, found),
-            compute_bootstrap_values(right, found),
-        )
-        intervals = {metric: compute_percentile_interval(each) for metric, each in resampled.items()}
-        labels[name] = {**metrics, "ci95": intervals}
-        if metrics["auroc"] is not None:
+        resampled = compute_bootstrap_values(right, found)
+        own = {metric: compute_percentile_interval(each) for metric, each in resampled.items()}
+        labels[name] = {**compute_classification_metrics(right, found), "ci95": own}
+        if labels[name]["auroc"] is not None:
             drawn.append(resampled)
     intervals = {
         metric: compute_percentile_interval(_average_rows([each[metric] for each in drawn]))
