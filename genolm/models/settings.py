@@ -49,11 +49,16 @@ class HeadSettings:
             )
 
     def build_config(self) -> dict[str, Any]:
-        """Return the entries of an AwdLstmConfig."""
+        """Return the entries of an AwdLstmConfig.
+
+        The layer has ReLUs, as in ULMFiT. The pools of parts are so wide an input that a step of AdamW may
+        switch a unit off for all sequences, and a ReLU stays off then. There the units leak, and come back.
+        """
         return {
             "classifier_size": self.size,
             "classifier_norm": self.norm,
             "classifier_parts": self.parts,
+            "classifier_activation": "relu" if self.parts == 1 else "leaky_relu",
         }
 
 

@@ -311,6 +311,30 @@ def test_a_head_of_parts_knows_where_something_is_and_nothing_of_the_batch():
         build_model(AwdLstmForSequenceClassification, classifier_parts=2, max_bptt_tokens=8)(ids)
 
 
+def test_a_head_of_parts_whose_units_are_all_off_learns_again():
+    ids = draw_ids(12, 16, seed=0)
+    labels = (ids[:, 5] % 2).long()
+
+    def compute_final_loss(activation: str) -> float:
+        model = build_model(
+            AwdLstmForSequenceClassification,
+            classifier_parts=4,
+            classifier_activation=activation,
+            **NO_DROPOUT,
+        )
+        with torch.no_grad():
+            model.head.inner.bias.fill_(-5.0)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+        for _ in range(200):
+            optimizer.zero_grad()
+            model(ids, labels=labels).loss.backward()
+            optimizer.step()
+        return model(ids, labels=labels).loss.item()
+
+    assert compute_final_loss("leaky_relu") < 0.1
+    assert compute_final_loss("relu") > 0.5, "ReLUs that are off for every sequence have no gradient"
+
+
 def compute_classifier_losses(
     rows: list[Tensor], **changes
 ) -> tuple[Tensor, Tensor, AwdLstmForSequenceClassification]:

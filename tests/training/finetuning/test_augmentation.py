@@ -116,11 +116,14 @@ def test_what_the_augmentations_cannot_do_is_refused(changes, message):
 
 
 def test_a_head_has_a_size_and_one_of_two_norms():
-    assert HeadSettings(parts=4).build_config() == {
+    assert HeadSettings().build_config() == {
         "classifier_size": 50,
         "classifier_norm": "layer",
-        "classifier_parts": 4,
+        "classifier_parts": 1,
+        "classifier_activation": "relu",
     }
+    of_parts = HeadSettings(parts=4).build_config()
+    assert (of_parts["classifier_parts"], of_parts["classifier_activation"]) == (4, "leaky_relu")
     with pytest.raises(SettingsError, match="a head of size 50 and 0 parts"):
         HeadSettings(parts=0)
     with pytest.raises(SettingsError, match="a head of size 50 and 1 parts with norm 'group'; expected size"):
