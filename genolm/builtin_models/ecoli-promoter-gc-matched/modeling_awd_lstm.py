@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers import initialization as init
+from transformers.activations import ACT2FN
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import ModelOutput
 
@@ -45,6 +46,7 @@ class AwdLstmConfig(PretrainedConfig):
         classifier_parts: a classifier pools so many parts of a sequence, of equal length, each by itself, so
             that its head knows where something is; with 1 it pools the whole.
         classifier_norm: "layer", or "batch" as in fastai; a prediction is independent of its batch with both.
+        classifier_activation: of that inner layer, as in `transformers.activations.ACT2FN`.
         bptt_tokens: a classifier reads what is longer than `max_bptt_tokens` by windows of so many tokens.
         max_bptt_tokens: a classifier learns from at most so many tokens of a sequence, those that it reads
             last; what it read before them counts in state and pools, without a gradient.
@@ -76,6 +78,7 @@ class AwdLstmConfig(PretrainedConfig):
         classifier_dropout: float = 0.4,
         classifier_norm: str = "layer",
         classifier_parts: int = 1,
+        classifier_activation: str = "relu",
         bptt_tokens: int = 70,
         max_bptt_tokens: int = 1400,
         activation_regularization: float = 2.0,
@@ -104,6 +107,7 @@ class AwdLstmConfig(PretrainedConfig):
         self.classifier_dropout = classifier_dropout
         self.classifier_norm = classifier_norm
         self.classifier_parts = classifier_parts
+        self.classifier_activation = classifier_activation
         self.bptt_tokens = bptt_tokens
         self.max_bptt_tokens = max_bptt_tokens
         self.activation_regularization = activation_regularization
@@ -470,6 +474,7 @@ class ClassifierHead(nn.Module):
         self.norm = (HeadBatchNorm if has_batch_norm else nn.LayerNorm)(num_features)
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.inner = nn.Linear(num_features, config.classifier_size)
+        self.activation = ACT2FN[config.classifier_activation]
         self.inner_norm = (
             nn.Sequential(HeadBatchNorm(config.classifier_size), nn.Dropout(0.1))
             if has_batch_norm
@@ -478,7 +483,8 @@ class ClassifierHead(nn.Module):
         self.out = nn.Linear(config.classifier_size, config.num_labels)
 
     def forward(self, pooled_BP: Tensor) -> Tensor:
-        return self.out(self.inner_norm(F.relu(self.inner(self.dropout(self.norm(pooled_BP))))))
+        hidden_BF = self.activation(self.inner(self.dropout(self.norm(pooled_BP))))
+        return self.out(self.inner_norm(hidden_BF))
 
 
 class AwdLstmForSequenceClassification(AwdLstmPreTrainedModel):
