@@ -12,9 +12,10 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from hub_answers import HubHandler, HubServerBase, describe_file
 
 USER, TOKEN = "ada", "hf_" + "0123456789abcdef" * 2
 LFS_SUFFIXES = (".safetensors", ".png")
@@ -39,13 +40,11 @@ class Repository:
         return self.branches.get(revision, revision if revision in self.commits else None)
 
 
-class HubPushServer(ThreadingHTTPServer):
+class HubPushServer(HubServerBase):
     """Holds repositories by name, and LFS objects by sha256."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.repositories: dict[str, Repository] = {}
         self.objects: dict[str, bytes] = {}
         self.uploads: list[str] = []  # sha256 of each LFS upload that began
@@ -57,11 +56,6 @@ class HubPushServer(ThreadingHTTPServer):
         self.release = threading.Event()  # ... until this, and then it is broken off
         self.lock = threading.Lock()
 
-    @property
-    def endpoint(self) -> str:
-        """What HF_ENDPOINT should be."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Stay silent when a client is gone."""
 
@@ -70,32 +64,15 @@ class HubPushServer(ThreadingHTTPServer):
 def serve_hub_pushes() -> Iterator[HubPushServer]:
     """Serve until the block ends."""
     server = HubPushServer()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.release.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with server.serving():
+        try:
+            yield server
+        finally:
+            server.release.set()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(HubHandler):
     server: HubPushServer
-
-    def log_message(self, *args: object) -> None:
-        """Stay silent."""
-
-    def do_HEAD(self) -> None:
-        self.answer()
-
-    def do_GET(self) -> None:
-        self.answer()
-
-    def do_POST(self) -> None:
-        self.answer()
 
     def do_PUT(self) -> None:
         path = urlsplit(self.path).path
@@ -175,7 +152,12 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "resolve":
             return self.send_file(files[path.split("/", 5)[5]], commit)
         if kind == "tree":
-            return self.send_json([describe_file(each, content) for each, content in files.items()])
+            return self.send_json(
+                [
+                    describe_file(each, content, is_lfs=each.endswith(LFS_SUFFIXES))
+                    for each, content in files.items()
+                ]
+            )
         if kind == "preupload":
             names = [each["path"] for each in json.loads(body)["files"]]
             modes = {each: "lfs" if each.endswith(LFS_SUFFIXES) else "regular" for each in names}
@@ -224,30 +206,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
         self.send_header("X-Repo-Commit", commit)
         self.send_body(content, "application/octet-stream")
-
-    def send_json(self, value: Any) -> None:
-        self.send_response(200)
-        self.send_body(json.dumps(value).encode(), "application/json")
-
-    def send_problem(self, status: int, message: str, *, code: str = "", **more: str) -> None:
-        self.send_response(status)
-        if code:
-            self.send_header("X-Error-Code", code)
-        self.send_header("X-Error-Message", message)
-        self.send_body(json.dumps({"error": message, **more}).encode(), "application/json")
-
-    def send_body(self, body: bytes, content_type: str) -> None:
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-
-def describe_file(name: str, content: bytes) -> dict[str, Any]:
-    """An entry of a tree."""
-    entry = {"type": "file", "oid": hashlib.sha1(content).hexdigest(), "size": len(content), "path": name}
-    if name.endswith(LFS_SUFFIXES):
-        oid = hashlib.sha256(content).hexdigest()
-        entry["lfs"] = {"oid": oid, "size": len(content), "pointerSize": 130}
-    return entry

@@ -7,32 +7,25 @@ revision's information, its tree, paths-info, and `resolve` with HEAD and Range.
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from hub_answers import HubHandler, HubServerBase, describe_file
+
 COMMIT = "c0ffee" + "0" * 34
 
 
-class HubServer(ThreadingHTTPServer):
+class HubServer(HubServerBase):
     """Serves a folder as `user/name`, at the branch main and the tag v1, which are one commit."""
 
-    daemon_threads = True
-
     def __init__(self, folder: Path, *, dataset: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.folder, self.dataset = folder, dataset
         self.requests: list[str] = []  # "METHOD path range"
         self.refused = ""  # a file of this name is answered by 403, which the client does not try again
-
-    @property
-    def endpoint(self) -> str:
-        """What HF_ENDPOINT should be."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
     def describe(self, path: Path) -> dict[str, Any]:
         """An entry of a tree."""
@@ -44,48 +37,19 @@ class HubServer(ThreadingHTTPServer):
                 "size": 0,
                 "path": name,
             }
-        content = path.read_bytes()
-        entry = {
-            "type": "file",
-            "oid": hashlib.sha1(content).hexdigest(),
-            "size": len(content),
-            "path": name,
-        }
-        if path.suffix == ".parquet":
-            oid = hashlib.sha256(content).hexdigest()
-            entry["lfs"] = {"oid": oid, "size": len(content), "pointerSize": 130}
-        return entry
+        return describe_file(name, path.read_bytes(), is_lfs=path.suffix == ".parquet")
 
 
 @contextmanager
 def serve_hub(folder: Path, *, dataset: str = "user/name") -> Iterator[HubServer]:
     """Serve until the block ends."""
     server = HubServer(folder, dataset=dataset)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with server.serving():
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(HubHandler):
     server: HubServer
-
-    def log_message(self, *args: object) -> None:
-        """Stay silent."""
-
-    def do_HEAD(self) -> None:
-        self.answer()
-
-    def do_GET(self) -> None:
-        self.answer()
-
-    def do_POST(self) -> None:
-        self.answer()
 
     def answer(self) -> None:
         url = urlsplit(self.path)
@@ -96,13 +60,13 @@ class _Handler(BaseHTTPRequestHandler):
             rf"/api/datasets/{dataset}(?:/(revision|tree|paths-info)/([^/]+)(/.*)?)?", path
         ) or re.fullmatch(rf"/datasets/{dataset}/(resolve)/([^/]+)(/.*)", path)
         if match is None:
-            return self.send_problem(404, "RepoNotFound")
+            return self.send_problem(404, "RepoNotFound", code="RepoNotFound")
         kind, revision, rest = match.groups()
         if revision not in (None, "main", "v1", COMMIT):
-            return self.send_problem(404, "RevisionNotFound")
+            return self.send_problem(404, "RevisionNotFound", code="RevisionNotFound")
         target = self.server.folder / (rest or "/")[1:]
         if not target.exists():
-            return self.send_problem(404, "EntryNotFound")
+            return self.send_problem(404, "EntryNotFound", code="EntryNotFound")
         if kind == "resolve":
             return self.send_file(target)
         if kind == "tree":
@@ -137,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
         if wanted := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
             first, last = int(wanted[1]), min(int(wanted[2] or last), last)
         if path.name == self.server.refused:
-            return self.send_problem(403, "Forbidden")
+            return self.send_problem(403, "Forbidden", code="Forbidden")
         self.send_response(206 if wanted else 200)
         if wanted:
             self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
@@ -145,20 +109,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("X-Repo-Commit", COMMIT)
         self.send_header("Accept-Ranges", "bytes")
         self.send_body(content[first : last + 1], "application/octet-stream")
-
-    def send_json(self, value: Any) -> None:
-        self.send_response(200)
-        self.send_body(json.dumps(value).encode(), "application/json")
-
-    def send_problem(self, status: int, code: str) -> None:
-        self.send_response(status)
-        self.send_header("X-Error-Code", code)
-        self.send_header("X-Error-Message", code)
-        self.send_body(json.dumps({"error": code}).encode(), "application/json")
-
-    def send_body(self, body: bytes, content_type: str) -> None:
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
